@@ -60,6 +60,7 @@ var narrows = []narrow{
 	{name: "verdict", word: "verdicts?", say: "judgement; a verdict is of a candidate for promotion, or of a proxy", but: []string{
 		"cluster/tail", "cmd/replproxy/show", "docs", "proxy/admin", "proxy/report", "proxy/admin/page/page.js",
 		"proxy/admin/page/index.html", "cmd/replproxy/daemon", "conformance/scene", "conformance/quorum", "conformance/crash",
+		"proxy/console",
 	}, ids: "verdicts?"},
 	{name: "account", word: "accounts?", say: "member status; an account is a user of the operating system", but: []string{
 		"internal/child", "cmd/replproxy/demo", "conformance/pgtest", "conformance/partitions", // the last one's are a bank's

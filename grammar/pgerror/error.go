@@ -42,6 +42,7 @@ const (
 	InvalidAuthorization    Code = "28000"
 	InvalidPassword         Code = "28P01"
 	InvalidCursorName       Code = "34000"
+	InvalidSavepoint        Code = "3B001"
 	InsufficientPrivilege   Code = "42501"
 	SyntaxError             Code = "42601"
 	InvalidName             Code = "42602"

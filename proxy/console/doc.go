@@ -1,10 +1,12 @@
-// Package console answers queries on connections to the database replproxy: the status document as result sets, read
-// only.
+// Package console answers a client of the database replproxy: SQL over the state of the proxy, read only, and the SHOW
+// commands for people.
 //
-//	SHOW STANDBYS; ──► Answer(text, status) ──► columns and rows, or PostgreSQL's kind of error
+//	message ── Session.Message ──► simple or extended query ──► sql.Query over Snapshot ──► messages
 //
-// It is pure. Who may ask is decided at the log-in, by the primary (docs/adr/0017).
+// A session is the protocol without a socket. Its tables are PostgreSQL's views, with the columns of the upstream's
+// version, and the lists of the status document under their names there. Who may ask is decided at the log-in
+// (docs/adr/0017).
 //
-// Invariant: columns are the fields of the status document under their names there, so docs/status.md
-// documents both.
+// Invariant: a name of the console that PostgreSQL has too has PostgreSQL's columns and types. Columns of its own are
+// the fields of the status document, so docs/status.md documents them.
 package console

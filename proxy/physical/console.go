@@ -1,35 +1,52 @@
 package physical
 
 import (
-	"github.com/replproxy/replproxy/internal/wire"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/proxy/console"
 )
 
-// Console answers one query. It is called from the sessions' goroutines and must not block.
-type Console func(query string) (console.Table, error)
+// Console makes a session of the console for a client that has logged in. It must not block.
+type Console func(console.Client) *console.Session
 
-// ask answers a query of the console.
-func (s *session) ask(query string) error {
-	t, err := s.console(query)
-	if err != nil {
-		return s.fail(nil, err)
+// converse hands the client's messages to a session of the console, until the client leaves or ctx ends.
+func (s *session) converse(ctx context.Context) error {
+	talk := s.console(console.Client{
+		User: s.req.User(), PID: s.server.PID(), Parameters: s.parameters, Settings: s.h.o.Settings,
+	})
+	if err := s.send(talk.Greeting()); err != nil {
+		return lostClient(err)
 	}
-	if t.Columns == nil {
-		return s.send(s.ready(wire.AppendFrame(nil, 'I', nil)))
-	}
-	var cols []column
-	for _, name := range t.Columns {
-		cols = append(cols, textColumn(name))
-	}
-	b := appendRowDescription(nil, cols)
-	for _, row := range t.Rows {
-		values := make([]value, len(row))
-		for i, v := range row {
-			if v != nil {
-				values[i] = append(value{}, *v...)
-			}
+	for {
+		h, err := s.client.next(ctx)
+		switch {
+		case errors.Is(err, errInterrupted):
+			return errShutdown()
+		case err != nil:
+			return lostClient(err)
+		case h.Type == 'X':
+			return errOver
+		case known(h.Type) && (short(h.Type) && h.Size > maxShort || h.Size > console.MaxMessage):
+			return fmt.Errorf("%w: message %q of %d bytes", errClientGone, h.Type, h.Size)
+		case !known(h.Type):
+			return pgerror.Fatal(pgerror.ProtocolViolation, "invalid frontend message type %d", h.Type)
 		}
-		b = appendDataRow(b, values...)
+		body, err := s.client.body(ctx, h.Size, console.MaxMessage)
+		if err != nil {
+			return lostClient(err)
+		}
+		out, flush, err := talk.Message(h.Type, body)
+		if err != nil {
+			return err
+		}
+		if err = s.client.put(out); err == nil && flush {
+			err = s.client.flush()
+		}
+		if err != nil {
+			return lostClient(err)
+		}
 	}
-	return s.send(s.ready(appendComplete(b, t.Tag)))
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/replproxy/replproxy/handshake/roles"
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy"
+	"github.com/replproxy/replproxy/proxy/admin"
 	"github.com/replproxy/replproxy/proxy/console"
 	"github.com/replproxy/replproxy/proxy/relay"
 )
@@ -150,7 +151,11 @@ func FuzzSession(f *testing.F) {
 		slices.Concat(wire.AppendFrame(nil, 'P', []byte("\x00x\x00\x00\x00")), wire.AppendFrame(nil, 'S', nil)),
 		slices.Concat(wire.AppendFrame(nil, 'F', nil), wire.AppendFrame(nil, 'H', nil), wire.AppendFrame(nil, 'H', []byte("x"))),
 		wire.AppendHeader(nil, 'Q', 1<<30), []byte("Q\x00\x00\x00\x03"), wire.AppendFrame(nil, '!', nil), []byte("X"),
-		query("SHOW STATUS"),
+		query("SHOW STATUS"), query("SELECT pid FROM pg_stat_activity; BEGIN"),
+		slices.Concat(wire.AppendFrame(nil, 'P', []byte("\x00SELECT $1::int\x00\x00\x00")),
+			wire.AppendFrame(nil, 'B', []byte("\x00\x00\x00\x00\x00\x01\x00\x00\x00\x011\x00\x00")),
+			wire.AppendFrame(nil, 'D', []byte("P\x00")), wire.AppendFrame(nil, 'E', []byte("\x00\x00\x00\x00\x00")),
+			wire.AppendFrame(nil, 'S', nil)),
 	} {
 		f.Add(b, uint8(15))
 		f.Add(b, uint8(18))
@@ -168,9 +173,16 @@ func FuzzSession(f *testing.F) {
 			parameters: map[string]string{}, version: grammar.Version(14+int(major)%5) * 10000,
 		}
 		if major == 0 {
-			s.console = func(string) (console.Table, error) { return console.Table{Columns: []string{"x"}, Tag: "SHOW"}, nil }
+			s.parameters["server_version"] = "18.1"
+			s.console = func(c console.Client) *console.Session {
+				return console.New(func() *console.Snapshot { return &console.Snapshot{Status: &admin.Status{}} }, c)
+			}
 		}
-		err := s.loop(t.Context())
+		run := s.loop
+		if s.console != nil {
+			run = s.converse
+		}
+		err := run(t.Context())
 		if err == nil {
 			t.Fatal("the session ended without a reason")
 		}
@@ -221,7 +233,7 @@ func check(t *testing.T, told []byte) (failed bool) {
 			failed = true
 		case 'C', 'W':
 			failed = false
-		case 'T', 'D', 'N', 'I', 'S', 'c':
+		case 'T', 'D', 'N', 'I', 'S', 'c', '1', '2', '3', 't', 'n', 's':
 		default:
 			t.Fatalf("message of type %q", h.Type)
 		}

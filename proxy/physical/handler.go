@@ -42,7 +42,7 @@ func (h *Handler) ServeWalsender(ctx context.Context, req *handshake.Request, se
 }
 
 // ServeConsole logs the client in to the primary as a walsender, which proves that the role may see replication. It
-// lets that connection go and answers queries by Options.Console until the client leaves, or ctx ends: then with 57P01.
+// lets that connection go and answers the client by Options.Console until it leaves, or ctx ends: then with 57P01.
 func (h *Handler) ServeConsole(ctx context.Context, req *handshake.Request, server *proxy.Session) error {
 	return h.serve(ctx, req.Walsender(), server, h.o.Console)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/replproxy/replproxy/grammar"
 	"github.com/replproxy/replproxy/grammar/pgerror"
@@ -89,9 +88,6 @@ func (s *session) refuse(ctx context.Context, h wire.Header, text string, ready 
 	if err := s.client.skip(ctx, h.Size); err != nil {
 		return err
 	}
-	if s.console != nil {
-		text = strings.Replace(text, "a replication connection", "the console of replproxy", 1)
-	}
 	return s.fault(nil, pgerror.New(pgerror.ProtocolViolation, "%s", text), ready)
 }
 
@@ -108,9 +104,6 @@ func (s *session) query(ctx context.Context, h wire.Header) error {
 	text, e := queryText(body)
 	if e != nil {
 		return s.fail(nil, e)
-	}
-	if s.console != nil {
-		return s.ask(text)
 	}
 	replication, err := grammar.IsReplicationCommand(text, s.version)
 	if err != nil {

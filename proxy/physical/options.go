@@ -87,7 +87,7 @@ type Options struct {
 	Stored func() (parameters, settings map[string]string)
 	// Followed judges the servers that sessions are connected to; nil: all belong to the stored WAL.
 	Followed Followed
-	// Console answers the queries of ServeConsole.
+	// Console makes the sessions of ServeConsole.
 	Console Console
 	// OwnSlots are the names of the proxy's own slots on the primary; "" names none.
 	OwnSlots []string

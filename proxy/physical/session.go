@@ -79,10 +79,13 @@ func (s *session) serve(ctx context.Context) error {
 		s.server.SetUpstream(s.link.up)
 	}
 	s.server.SetState(proxy.StateActive)
-	if s.console != nil && s.link != nil {
+	if s.console == nil {
+		return s.loop(ctx)
+	}
+	if s.link != nil {
 		s.link.close()
 	}
-	return s.loop(ctx)
+	return s.converse(ctx)
 }
 
 func (s *session) clientTLS() bool {

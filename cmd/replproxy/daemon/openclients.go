@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -35,19 +36,15 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 	p.handler, err = physical.New(physical.Options{
 		AuthenticationTimeout: c.Limits.AuthenticationTimeout,
 		Hub:                   p.hub, Upstream: p.dialer(), Gate: p.gate, Logger: p.part("walsender"),
-		Settings:   func() map[string]string { _, settings := known(); return settings },
-		Parameters: func() map[string]string { parameters, _ := known(); return parameters },
-		Stored:     storedOf(p.store),
-		Followed:   followed{p.receiver, func() bool { return p.node.Fences(p.store.Positions().Timeline) }},
-		Reserved:   p.node.Named,
-		OwnSlots:   []string{c.SlotName(), c.Slots.RuleGate},
-		Voters:     p.voters.Load,
-		AskPrimary: askPrimary(p.upstream),
-		Console: func(query string) (console.Table, error) {
-			s := p.view.Status()
-			s.Ready, s.NotReady = admin.Readiness(&s)
-			return console.Answer(query, &s)
-		},
+		Settings:    func() map[string]string { _, settings := known(); return settings },
+		Parameters:  func() map[string]string { parameters, _ := known(); return parameters },
+		Stored:      storedOf(p.store),
+		Followed:    followed{p.receiver, func() bool { return p.node.Fences(p.store.Positions().Timeline) }},
+		Reserved:    p.node.Named,
+		OwnSlots:    []string{c.SlotName(), c.Slots.RuleGate},
+		Voters:      p.voters.Load,
+		AskPrimary:  askPrimary(p.upstream),
+		Console:     func(c console.Client) *console.Session { return console.New(p.shown, c) },
 		ConnectWait: func() time.Duration { return p.settings.now().Upstream.ConnectWait },
 		Finding:     p.receiver.Finding,
 	})
@@ -59,6 +56,13 @@ func (p *parts) openAuth(_ context.Context, c *config.Config) (err error) {
 	p.access.Set(c.AccessSet())
 	p.tls, err = openTLS(c, p.part("tls"))
 	return err
+}
+
+// shown returns a snapshot for the console.
+func (p *parts) shown() *console.Snapshot {
+	s := p.view.Status()
+	s.Ready, s.NotReady = admin.Readiness(&s)
+	return &console.Snapshot{Status: &s, Sessions: p.server.Sessions(), PID: os.Getpid()}
 }
 
 // openListeners listens, for clients and browsers. Nothing is accepted yet.

@@ -35,8 +35,11 @@ func AppendBinary(b []byte, t Type, v Value) []byte {
 		}
 		return append(b, 0)
 	case int64:
-		if t == Int8 {
+		switch t {
+		case Int8:
 			return binary.BigEndian.AppendUint64(b, uint64(x))
+		case Int2:
+			return binary.BigEndian.AppendUint16(b, uint16(x))
 		}
 		return binary.BigEndian.AppendUint32(b, uint32(x))
 	case float64:
@@ -80,13 +83,15 @@ func ParseBinary(t Type, b []byte) (Value, error) {
 		return nil, pgerror.New(pgerror.ProtocolViolation, "insufficient data left in message")
 	}
 	switch t {
-	case Text, Name:
+	case Text, Name, Varchar:
 		if !utf8.Valid(b) {
 			return nil, pgerror.New(pgerror.NotInRepertoire, "invalid byte sequence for encoding \"UTF8\"")
 		}
 		return Parse(t, string(b), time.UTC)
 	case Bool:
 		return b[0] != 0, nil
+	case Int2:
+		return int64(int16(binary.BigEndian.Uint16(b))), nil
 	case Int4:
 		return int64(int32(binary.BigEndian.Uint32(b))), nil
 	case OID, Xid:

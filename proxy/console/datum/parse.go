@@ -22,12 +22,14 @@ const spaces = " \t\n\r\v\f"
 func Parse(t Type, text string, zone *time.Location) (Value, error) {
 	trimmed := strings.Trim(text, spaces)
 	switch t {
-	case Text:
+	case Text, Varchar:
 		return text, nil
 	case Name:
 		return Clip(text), nil
 	case Bool:
 		return parseBool(text, trimmed)
+	case Int2:
+		return parseInt(t, text, trimmed, 16)
 	case Int4:
 		return parseInt(t, text, trimmed, 32)
 	case Int8:

@@ -25,7 +25,22 @@ const (
 	Interval    Type = 1186
 	Numeric     Type = 1700
 	LSN         Type = 3220
+
+	// Drivers give parameters these types. Expressions take them as Int4 and as Text.
+	Int2    Type = 21
+	Varchar Type = 1043
 )
+
+// Widened returns the type as which a parameter's type is taken.
+func (t Type) Widened() Type {
+	switch t {
+	case Int2:
+		return Int4
+	case Varchar:
+		return Text
+	}
+	return t
+}
 
 // Value is a value: nil for NULL, else as kinds lists for each type.
 type Value any
@@ -56,10 +71,14 @@ func (t Type) kind() kind {
 		return kind{"name", "name", 64}
 	case Int8:
 		return kind{"int8", "bigint", 8}
+	case Int2:
+		return kind{"int2", "smallint", 2}
 	case Int4:
 		return kind{"int4", "integer", 4}
 	case Text:
 		return kind{"text", "text", -1}
+	case Varchar:
+		return kind{"varchar", "character varying", -1}
 	case OID:
 		return kind{"oid", "oid", 4}
 	case Xid:

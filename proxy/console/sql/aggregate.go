@@ -28,6 +28,7 @@ func (a *analyzer) aggregate(n *node) *expr {
 		a.inside = true
 		g.arg = a.expr(n.kids[0])
 		a.inside = false
+		refuseWidened(g.arg)
 		g.sum = g.result()
 		if g.sum == 0 {
 			fault(n.at, pgerror.UndefinedFunction, "function %s(%s) does not exist", n.text, g.arg.typ)

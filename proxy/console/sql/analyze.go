@@ -20,6 +20,7 @@ type expr struct {
 	null     bool   // it is NULL as written
 	param    int    // the parameter that it is, as long as the type is Unknown; 0: none
 	found    bool   // the type of the parameter was
+	widened  bool   // it is a parameter of another type than PostgreSQL would take it for
 	at       int
 }
 
@@ -176,7 +177,19 @@ func (a *analyzer) parameter(n *node) *expr {
 	} else if !e.typ.Known() {
 		throw(unsupported("the type of parameter $"+n.text), n.at)
 	}
+	if as := e.typ.Widened(); as != e.typ {
+		e.typ, e.widened = as, true
+	}
 	return e
+}
+
+// refuseWidened throws an error for a parameter that was widened, whose type would be that of a result.
+func refuseWidened(all ...*expr) {
+	for _, e := range all {
+		if e.widened {
+			throw(unsupported("a parameter of such a type"), e.at)
+		}
+	}
 }
 
 // specific coerces an expression to the one type that a clause or an operator takes.

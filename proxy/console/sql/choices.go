@@ -38,7 +38,8 @@ func (a *analyzer) choose(n *node) *expr {
 func (a *analyzer) caseOf(n *node) *expr {
 	var of *expr
 	if n.kids[0] != nil {
-		if of = a.expr(n.kids[0]); of.typ == datum.Unknown {
+		of = a.expr(n.kids[0])
+		if refuseWidened(of); of.typ == datum.Unknown {
 			of = a.coerce(of, datum.Text, implicit, of.at)
 		}
 	}
@@ -109,6 +110,7 @@ func (a *analyzer) between(n *node) *expr {
 // sign makes a value of the other sign, or with a plus of the same.
 func (a *analyzer) sign(n *node) *expr {
 	e := a.expr(n.kids[0])
+	refuseWidened(e)
 	zero := map[datum.Type]datum.Value{datum.Int4: int64(0), datum.Int8: int64(0), datum.Numeric: datum.Whole(0)}
 	if zero[e.typ] == nil || e.typ == datum.Unknown {
 		throw(unsupported(n.text+" "+e.typ.String()), n.at)

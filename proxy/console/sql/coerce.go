@@ -188,7 +188,7 @@ func (a *analyzer) cast(n *node) *expr {
 		fault(n.at, pgerror.CannotCoerce, "cannot cast type %s to %s", e.typ, to)
 	}
 	moved := *out
-	moved.at, moved.column = min(n.at, out.at), 0
+	moved.at, moved.column, moved.widened = min(n.at, out.at), 0, false
 	return &moved
 }
 
@@ -196,6 +196,17 @@ func (a *analyzer) cast(n *node) *expr {
 // context begins its error's words; "": ok is false instead.
 func (a *analyzer) common(context string, all []*expr) (t datum.Type, out []*expr, ok bool) {
 	t = datum.Unknown
+	var first *expr
+	plain := false
+	for _, e := range all {
+		if first == nil && e.typ != datum.Unknown {
+			first = e
+		}
+		plain = plain || e.typ != datum.Unknown && !e.widened
+	}
+	if first != nil && first.widened && (first.typ == datum.Text || !plain) { // of its type would be all
+		refuseWidened(first)
+	}
 	for _, e := range all {
 		switch {
 		case e.typ == datum.Unknown || e.typ == t:

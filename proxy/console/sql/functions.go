@@ -23,7 +23,13 @@ func (a *analyzer) call(n *node) *expr {
 		if !ok {
 			throw(unsupported("function "+n.text+"()"), n.at)
 		}
-		return loose(t, n.at, func(f *frame) datum.Value { _, v, _ := f.w.Call(n.text); return v })
+		return loose(t, n.at, func(f *frame) datum.Value {
+			_, v, _ := f.w.Call(n.text)
+			if e, failed := v.(*pgerror.Error); failed {
+				throw(e, 0)
+			}
+			return v
+		})
 	}
 	var args []*expr
 	for _, kid := range n.kids {
@@ -85,6 +91,7 @@ func (a *analyzer) setting(at int, args ...*expr) *expr {
 }
 
 func (a *analyzer) nullif(n *node, args []*expr) *expr {
+	refuseWidened(args...)
 	l, r := a.comparands("=", args[0], args[1], n.at)
 	result := l
 	if t := args[0].typ; t == datum.Name || t == datum.Int4 && l.typ == datum.Int8 {

@@ -62,6 +62,9 @@ func isText(e *expr) bool {
 
 // comparands converts both sides of a comparison to the type whose order decides.
 func (a *analyzer) comparands(op string, l, r *expr, at int) (*expr, *expr) {
+	if l.typ == datum.Unknown && r.typ == datum.Int4 || l.typ == datum.Int4 && r.typ == datum.Unknown {
+		refuseWidened(l, r) // the other one would become a smallint
+	}
 	t := comparable(l.typ, r.typ)
 	if t == 0 || (l.typ == datum.Xid || r.typ == datum.Xid) && op != "=" && op != "<>" {
 		noOperator(op, l, r, at)
@@ -108,6 +111,9 @@ func (a *analyzer) arithmetic(op string, l, r *expr, at int) *expr {
 	}
 	to := func(lt, rt, result datum.Type, f func(*frame, values) datum.Value) *expr {
 		return strict(result, at, f, a.coerce(l, lt, implicit, l.at), a.coerce(r, rt, implicit, r.at))
+	}
+	if l.widened && (r.widened || r.typ == datum.Unknown) || r.widened && l.typ == datum.Unknown {
+		return nil // the result would be a smallint
 	}
 	unknown := l.typ == datum.Unknown || r.typ == datum.Unknown
 	number := func(e *expr) bool {

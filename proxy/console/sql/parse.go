@@ -79,6 +79,16 @@ func Parse(query string) (all []Statement, err error) {
 	return all, nil
 }
 
+// NoParameters returns PostgreSQL's error of a parameter in a statement that can have none, nil for none.
+func NoParameters(s Statement) error {
+	for _, t := range s.Words {
+		if t.Kind == Parameter {
+			return pgerror.New(pgerror.UndefinedParameter, "there is no parameter $%s", t.Text).At(t.at)
+		}
+	}
+	return nil
+}
+
 func (p *parser) next() Token {
 	t := p.tokens[0]
 	if len(p.tokens) > 1 {

@@ -16,10 +16,11 @@ type Column struct {
 
 // World is all that a query may ask for. Its functions are called by Prepare and Run only.
 type World struct {
-	Columns func(table string) []Column                              // nil: there is no such table
-	Rows    func(table string) [][]datum.Value                       // with a value for each column
-	Call    func(name string) (t datum.Type, v datum.Value, ok bool) // a function without arguments
-	Setting func(name string) (value string, ok bool)                // of current_setting
+	Columns func(table string) []Column        // nil: there is no such table
+	Rows    func(table string) [][]datum.Value // with a value for each column
+	// Call returns the value of a function without arguments, or a *pgerror.Error as v.
+	Call    func(name string) (t datum.Type, v datum.Value, ok bool)
+	Setting func(name string) (value string, ok bool) // of current_setting
 	Now     time.Time
 	Major   int // whose ways are followed: of PostgreSQL
 	Zone    *time.Location
@@ -78,6 +79,7 @@ func Prepare(s Statement, w *World, known []datum.Type) (q *Query, err error) {
 		q.keys = append(q.keys, a.key(o, sel.targets, q))
 	}
 	q.offset, q.limit = a.bound(sel.offset, "OFFSET"), a.bound(sel.limit, "LIMIT")
+	refuseWidened(q.targets...)
 	for i, e := range q.targets {
 		if e.typ == datum.Unknown {
 			q.targets[i] = a.coerce(e, datum.Text, implicit, e.at)

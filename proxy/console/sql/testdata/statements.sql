@@ -363,3 +363,18 @@ SELECT client_addr, CASE WHEN pg_wal_lsn_diff(sent_lsn, replay_lsn) > 100 THEN '
 select application_name as tag_application_name, concat(coalesce(client_addr::text, client_hostname), '_', client_port::text) as tag_client_info from pg_stat_replication
 select application_name as tag_application_name, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), write_lsn)::int8, 0) as write_lag_b, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn)::int8, 0) as flush_lag_b, state, case when sync_state in ('sync', 'quorum') then 1 else 0 end as is_sync_int from pg_stat_replication where coalesce(application_name, '') not in ('pg_basebackup', 'pg_rewind') order by 1
 select slot_name::text as tag_slot_name, coalesce(plugin, 'physical')::text as tag_plugin, active, case when active then 0 else 1 end as non_active_int, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8 as restart_lsn_lag_b, greatest(xmin, catalog_xmin) from pg_replication_slots
+# parameters as pgjdbc and psycopg 3 give them
+SELECT pid FROM pg_stat_replication WHERE pid > $1 AND application_name = $2 ORDER BY pid LIMIT $3 \bind int2=5 varchar=s1 int8=1
+SELECT pid + $1, pid::int8 * $1, $1::int8, $1::text, $1 || 'x', coalesce(pid, $1), '0/10'::pg_lsn + $1 FROM pg_stat_replication ORDER BY pid \bind int2=7
+SELECT pid FROM pg_stat_replication WHERE pid IN ($1, $2) ORDER BY pid \bind int2=101 int2=103
+SELECT pid FROM pg_stat_replication WHERE state IN ($1, 'catchup', $2) AND application_name LIKE $2 ORDER BY pid \bind varchar=streaming varchar=s%
+SELECT coalesce(state, $1), $1 || 'x', $1::text, usename = $1 FROM pg_stat_replication ORDER BY pid \bind varchar=none
+SELECT $1 \bind varchar=x
+SELECT $1 \bind int2=5
+SELECT $1 + $2 \bind int2=5 int2=6
+SELECT $1 = '5' \bind int2=5
+SELECT $1 = 'x', $1 < application_name FROM pg_stat_replication \bind varchar=x
+SELECT coalesce($1, state) FROM pg_stat_replication \bind varchar=x
+SELECT -$1 \bind int2=5
+SELECT max($1) \bind varchar=5
+SELECT $1 + 1 \bind int2=70000
