@@ -21,7 +21,10 @@ func (p *proxy) restarted(s *server) (at lsn.LSN, is bool) {
 	if p.w.fault == OwingBelieves || p.owed <= p.flushed || p.number() != s.number() {
 		return 0, false
 	}
-	for _, r := range s.restarts {
+	for i, r := range s.restarts {
+		if p.of == s.id && i < p.seen {
+			continue // its record is in the store
+		}
 		if p.w.holds(s.end(), r) && p.w.number(r.tli) == s.number() && r.at >= p.flushed && (!is || r.at < at) {
 			at, is = r.at, true
 		}

@@ -17,6 +17,8 @@ type owing struct {
 	repaid  lsn.LSN // what was owed, and is paid: it may have been reported
 	shown   lsn.LSN // the most that a standby has shown meanwhile
 	stalled int64   // until then the disk hangs
+	// seen counts the restarts of server of that p had flushed before it reported beyond what is flushed.
+	seen, of int
 }
 
 // safe returns the end of the WAL that may be reported under a rule, as far as p's store is concerned.
@@ -26,6 +28,9 @@ func (p *proxy) safe() lsn.LSN {
 	}
 	if p.boundOn != p.number() || p.bound < p.flushed+reportAhead/2 {
 		p.bound, p.boundOn = p.flushed+reportAhead, p.number()
+	}
+	if u := p.upstream; u != nil {
+		p.seen, p.of = len(u.s.restarts), u.s.id
 	}
 	return max(p.flushed, min(p.received, p.bound))
 }
