@@ -27,6 +27,8 @@ type Options struct {
 	Store Store
 	Fill  *backfill.Filler // fetches WAL that Store lacks while somebody wants to read it; nil: nobody does
 	Slots *slot.Table
+	// Named reports whether a rule names a standby of that application_name. It must not block. nil: none does.
+	Named func(applicationName string) bool
 	// Voter begins the vote of a standby's session, by its application_name. Any goroutine calls it. nil: all are
 	// async.
 	Voter           func(applicationName string) Voter
@@ -78,6 +80,7 @@ type Hub struct {
 	backups  backups
 	yielding yielding                 // of Yield
 	yieldsTo atomic.Pointer[[]string] // members; nil: voters are served here
+	tallies  *tallies
 
 	reserving atomic.Int32 // slots that are being made, see reserve
 }
@@ -99,7 +102,10 @@ func New(o Options) *Hub {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	h := &Hub{o: o, log: o.Logger, registry: newRegistry(), feedback: newFeedback(), covering: newCovering()}
+	h := &Hub{
+		o: o, log: o.Logger, registry: newRegistry(), feedback: newFeedback(), covering: newCovering(),
+		tallies: newTallies(),
+	}
 	h.tuning.Store(&Tuning{o.AutoCreateSlots, o.FeedbackMaxAge, o.Limits, o.KeepPromoted, o.Covered})
 	o.Store.SetRetention(h.retainFrom)
 	h.began = o.Store.Served().Timeline

@@ -89,6 +89,7 @@ type Standby struct {
 	PID             int32
 	User            string
 	ApplicationName string
+	Label           string // name of a rule or of a lasting slot, or OtherStandbys
 	ClientAddr      string
 	BackendStart    time.Time
 	State           walsender.State
@@ -125,7 +126,7 @@ func (h *Hub) Standbys() []Standby {
 			syncState, priority = s.voter.State()
 		}
 		rows = append(rows, Standby{
-			PID: s.who.PID, User: s.who.User, ApplicationName: s.who.ApplicationName,
+			PID: s.who.PID, User: s.who.User, ApplicationName: s.who.ApplicationName, Label: h.label(s),
 			ClientAddr: s.who.ClientAddr, BackendStart: s.who.Started, State: st.State,
 			Timeline: st.Timeline, Sent: st.Sent, Progress: st.Progress,
 			WriteLag: st.WriteLag, FlushLag: st.FlushLag, ApplyLag: st.ApplyLag,

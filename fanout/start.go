@@ -118,6 +118,7 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	}
 	session.sender = walsender.New(o)
 	sender = session.sender
+	h.count(session)
 	attached := h.registry.attach(session)
 	defer h.detach(attached)
 	defer unasked()

@@ -21,9 +21,12 @@ func (s *Server) audited(ctx context.Context, session *Session, log *slog.Logger
 			"method", session.access.Method.String(), "rule", session.access.Rule,
 			"tls_subject", subjectOf(session.conn), "peer", addrString(session.clientAddr)}
 	}
-	session.onProved = func() { log.Info("authenticated", who()...) }
+	session.onProved = func() {
+		s.proved.Add(1)
+		log.Info("authenticated", who()...)
+	}
 	session.onRefused = func(e *pgerror.Error) {
-		s.failures.Add(1)
+		s.failures.add(loginReasonOf(e))
 		s.failureLines.say(log, slog.LevelWarn, "log-in failed", append(who(), "code", string(e.Code), "err", e)...)
 		_ = deadline.Sleep(ctx, s.limits.Load().AuthDelay)
 	}

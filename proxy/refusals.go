@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"github.com/replproxy/replproxy/grammar/pgerror"
 	"github.com/replproxy/replproxy/handshake"
 )
 
@@ -40,6 +41,35 @@ func (r *refusals) counts() (all []int64, sum int64) {
 		all, sum = append(all, n), sum+n
 	}
 	return all, sum
+}
+
+// LoginReasons returns the words for why a log-in fails for who the client is: a wrong password (28P01), no right to
+// come in (28000), another error.
+func LoginReasons() []string { return []string{"password", "authorization", "other"} }
+
+// loginFailures counts them. The zero value is ready.
+type loginFailures [3]atomic.Int64
+
+func (f *loginFailures) add(reason int) { f[reason].Add(1) }
+
+// counts returns the totals, by the order of LoginReasons, and their sum.
+func (f *loginFailures) counts() (all []int64, sum int64) {
+	for i := range f {
+		n := f[i].Load()
+		all, sum = append(all, n), sum+n
+	}
+	return all, sum
+}
+
+// loginReasonOf returns the place of an error's reason in LoginReasons.
+func loginReasonOf(e *pgerror.Error) int {
+	switch e.Code {
+	case pgerror.InvalidPassword:
+		return 0
+	case pgerror.InvalidAuthorization:
+		return 1
+	}
+	return 2
 }
 
 // reasonOf returns the reason of a failed startup phase.

@@ -39,19 +39,24 @@ type Server struct {
 	logins   *gate.Gate // of relayed sessions
 	outage   outage
 	refusals refusals
-	failures atomic.Int64 // log-ins
+	failures loginFailures
+	proved   atomic.Int64 // log-ins that succeeded
 	accepted atomic.Int64
 	ready    chan struct{} // closed when the listeners are being served
 }
 
 // Counts are totals since New.
 type Counts struct {
-	Accepted  int64       // connections
-	Refused   int64       // connections that became no session
-	Starting  int         // connections within the startup packet, now
-	RefusedBy []int64     // the refused ones in the order of Reasons
-	Failures  int64       // log-ins that failed for who the client is
-	Logins    gate.Status // log-ins of relayed sessions
+	Accepted  int64   // connections
+	Refused   int64   // connections that became no session
+	Starting  int     // connections within the startup packet, now
+	RefusedBy []int64 // the refused ones in the order of Reasons
+	Failures  int64   // log-ins that failed for who the client is
+	FailedBy  []int64 // the same in the order of LoginReasons
+	Proved    int64   // log-ins that succeeded
+	// FromClients and ToClients are bytes that were relayed, also of sessions that are over.
+	FromClients, ToClients int64
+	Logins                 gate.Status // log-ins of relayed sessions
 }
 
 // New checks the options and starts nothing. An error names the option, or is of the system: the relay takes
@@ -113,9 +118,12 @@ func (s *Server) Counts() Counts {
 	n := s.starting.conns.Len()
 	s.starting.mu.Unlock()
 	by, refused := s.refusals.counts()
+	failed, failures := s.failures.counts()
+	from, to := s.sessions.relayed()
 	return Counts{
+		FailedBy: failed, Proved: s.proved.Load(), FromClients: from, ToClients: to,
 		Accepted: s.accepted.Load(), Refused: refused, RefusedBy: by,
-		Failures: s.failures.Load(), Starting: n, Logins: s.logins.Status(),
+		Failures: failures, Starting: n, Logins: s.logins.Status(),
 	}
 }
 

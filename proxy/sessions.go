@@ -21,6 +21,8 @@ type sessions struct {
 	// walsenders are those of byID that are physical walsenders.
 	walsenders int
 	unproven   unproven
+	// past has the bytes of sessions that are over: from clients, and to them.
+	past [2]int64
 }
 
 func newSessions(node uint8) *sessions {
@@ -100,6 +102,8 @@ func (t *sessions) take(s *Session) {
 		return
 	}
 	delete(t.byID, s.id)
+	t.past[0] += s.FromClient.Load()
+	t.past[1] += s.ToClient.Load()
 	t.unproven.remove(s)
 	if s.class == handshake.PhysicalWalsender {
 		t.walsenders--
@@ -110,6 +114,18 @@ func (t *sessions) take(s *Session) {
 		}
 	}
 	t.pids.release(s.pid)
+}
+
+// relayed returns how many bytes all sessions so far have passed on.
+func (t *sessions) relayed() (fromClients, toClients int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fromClients, toClients = t.past[0], t.past[1]
+	for _, s := range t.byID {
+		fromClients += s.FromClient.Load()
+		toClients += s.ToClient.Load()
+	}
+	return fromClients, toClients
 }
 
 // list returns every session at this moment, oldest first.

@@ -3,6 +3,7 @@ package walreceiver
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
 	"github.com/replproxy/replproxy/grammar/lsn"
@@ -80,6 +81,8 @@ func (in *inbound) wal(ctx context.Context, m Message) error {
 	if end > in.live.receivedEnd() {
 		in.live.received.Store(uint64(end))
 	}
+	in.live.totals.bytes.Add(uint64(m.Size))
+	in.live.arrivals.came(end, time.Since(in.live.begin))
 	in.live.got(m.WALEnd)
 	// The store may have moved, and woken the reporter, before received did. Written is read after
 	// received was set, so either the reporter saw the new received or this wakes it.

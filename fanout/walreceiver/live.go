@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/histogram"
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
@@ -24,6 +25,7 @@ type live struct {
 	ended        atomic.Bool  // a shutdown checkpoint ends the WAL, and the upstream waits for WAL at the rule gate
 	ends         nudge.Chan   // ended has become true
 	totals       *totals
+	arrivals     arrivals
 
 	mu      sync.Mutex
 	pings   uint64
@@ -32,7 +34,11 @@ type live struct {
 }
 
 // totals count over all connections.
-type totals struct{ pings, reports, shutdownReleases atomic.Uint64 }
+type totals struct {
+	pings, reports, shutdownReleases atomic.Uint64
+	bytes                            atomic.Uint64 // of WAL that came
+	waits                            histogram.Histogram
+}
 
 func newLive(t *totals) *live {
 	return &live{begin: time.Now(), kick: nudge.New(), ends: nudge.New(), totals: t}
@@ -95,6 +101,7 @@ func (l *live) tell(r lsn.Progress) {
 	defer l.mu.Unlock()
 	l.totals.reports.Add(1)
 	l.told = r
+	l.arrivals.told(r.Flush, time.Since(l.begin), &l.totals.waits)
 }
 
 func (l *live) reported() lsn.Progress {

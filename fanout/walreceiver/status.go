@@ -7,6 +7,7 @@ import (
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/handshake"
 	"github.com/replproxy/replproxy/handshake/upstream"
+	"github.com/replproxy/replproxy/internal/histogram"
 )
 
 // State is the state of the connection to the upstream.
@@ -67,13 +68,16 @@ type Status struct {
 
 	Mirrors MirrorState // on the server that is streamed from
 
-	FeedbackSent     bool    // feedback was sent on this connection
-	Ruled            bool    // a rule limits the reports
-	Written          bool    // Options.Written is in force (ruling R42)
-	Promised         lsn.LSN // highest position ever reported under a rule
-	Pings            uint64  // replies that the upstream has requested
-	Reports          uint64  // status updates sent
-	ShutdownReleases uint64  // reports beyond the rule that let an upstream shut down (ruling R11)
+	FeedbackSent bool    // feedback was sent on this connection
+	Ruled        bool    // a rule limits the reports
+	Written      bool    // Options.Written is in force (ruling R42)
+	Promised     lsn.LSN // highest position ever reported under a rule
+	Pings        uint64  // replies that the upstream has requested
+	Reports      uint64  // status updates sent
+	Bytes        uint64  // of WAL that came
+	// Waits counts how long WAL took from its arrival to the report that it is flushed.
+	Waits            histogram.Snapshot
+	ShutdownReleases uint64 // reports beyond the rule that let an upstream shut down (ruling R11)
 
 	// Uncompared holds the end of the stored WAL from when a primary was followed that had removed all of it, so that
 	// no stored record was seen again. Invalid: it was compared. It holds until a later stream has compared.
@@ -93,6 +97,7 @@ func (r *Receiver) Status() Status {
 	s.Ruled, s.Promised = r.Ruled(), r.promise.highest()
 	s.Pings, s.Reports = r.totals.pings.Load(), r.totals.reports.Load()
 	s.ShutdownReleases = r.totals.shutdownReleases.Load()
+	s.Bytes, s.Waits = r.totals.bytes.Load(), r.totals.waits.Snapshot()
 	if live != nil {
 		s.Received = live.receivedEnd()
 		s.UpstreamEnd = lsn.LSN(live.upstreamEnd.Load())

@@ -78,6 +78,7 @@ type core struct {
 	reported bool
 	applied  bool          // the newest report was that all that was sent is applied
 	lags     [3]lagTracker // write, flush, apply
+	flushed  bool          // the newest report has confirmed a flush of WAL whose time is known
 	above    counters
 
 	begun     time.Time
@@ -168,7 +169,9 @@ func (c *core) reply(r copyboth.StatusUpdate, now time.Time) (flush lsn.LSN, wak
 	// says the same write position again as flush and apply follow.
 	all := r.Apply == c.sent
 	for i, pos := range [3]lsn.LSN{r.Write, r.Flush, r.Apply} {
-		c.lags[i].confirmed(pos, all && c.applied, now)
+		if news := c.lags[i].confirmed(pos, all && c.applied, now); i == 1 {
+			c.flushed = news && c.state == Streaming
+		}
 	}
 	c.applied = all
 	if c.state == Catchup && !c.plan.Historic && c.handed == c.horizon {

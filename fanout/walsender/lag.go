@@ -47,9 +47,10 @@ func (t *lagTracker) available(end lsn.LSN, now time.Time) {
 	t.pending, t.skipped = append(t.pending, lagSample{end, now}), 0
 }
 
-// confirmed notes that the standby reported pos. What was known of the lag stays when the report says nothing new of
-// it, unless forget: then an idle standby does not show its last busy moment for ever.
-func (t *lagTracker) confirmed(pos lsn.LSN, forget bool, now time.Time) {
+// confirmed notes that the standby reported pos, and returns whether that confirms WAL whose time was noted. What was
+// known of the lag stays when the report says nothing new of it, unless forget: then an idle standby does not show its
+// last busy moment for ever.
+func (t *lagTracker) confirmed(pos lsn.LSN, forget bool, now time.Time) (news bool) {
 	n := 0
 	for n < len(t.pending) && t.pending[n].end <= pos {
 		n++
@@ -61,14 +62,15 @@ func (t *lagTracker) confirmed(pos lsn.LSN, forget bool, now time.Time) {
 		if len(t.pending) == 0 {
 			t.stride = 1
 		}
-		return
+		return true
 	}
 	if len(t.pending) > 0 && t.between(pos, now) {
-		return
+		return false
 	}
 	if forget {
 		t.known = false
 	}
+	return false
 }
 
 // between estimates for a position inside the oldest outstanding sample: the time at which the WAL at

@@ -176,6 +176,7 @@ func (s *Sender) statusUpdate(m copyboth.StatusUpdate, now time.Time) {
 		return
 	}
 	flush, wake := s.core.reply(m, now)
+	s.countFlush()
 	timeline, sent, streaming := s.core.plan.Timeline, s.core.had(), s.core.state >= Streaming
 	s.mu.Unlock()
 	if wake {

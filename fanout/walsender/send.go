@@ -69,6 +69,7 @@ func (s *Sender) send(limit lsn.LSN) error {
 		return err
 	}
 	s.who.At(stamp.Sent, c.End)
+	s.countSent(c.Len())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bytes += uint64(c.Len())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walstore"
@@ -58,7 +59,8 @@ type Sender struct {
 
 	// Fixed after construction.
 	o     Options
-	nudge nudge.Chan // the replies loop has work for the send loop
+	nudge nudge.Chan            // the replies loop has work for the send loop
+	tally atomic.Pointer[Tally] // nil: it is not counted
 
 	// Owned by the send loop.
 	out    *frameWriter

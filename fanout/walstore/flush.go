@@ -3,6 +3,7 @@ package walstore
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/replproxy/replproxy/grammar/lsn"
 	"github.com/replproxy/replproxy/internal/stamp"
@@ -23,7 +24,7 @@ func (s *Store) syncStep() (bool, error) {
 		return false, nil
 	}
 	stamp.At(stamp.SyncBegun, target)
-	names := false
+	began, names := time.Now(), false
 	for _, f := range files {
 		if err := f.f.Sync(); err != nil {
 			return false, fmt.Errorf("flush WAL: %w", err)
@@ -39,6 +40,7 @@ func (s *Store) syncStep() (bool, error) {
 			f.fresh = false
 		}
 	}
+	s.syncs.WAL.Observe(time.Since(began))
 	if err := checkNames(files); err != nil {
 		return false, err
 	}
@@ -94,9 +96,11 @@ func (s *Store) markStep() (bool, error) {
 		return false, err
 	}
 	stamp.At(stamp.MarkBegun, next.LSN)
+	began := time.Now()
 	if err := s.stages.mark.write(next); err != nil {
 		return false, err
 	}
+	s.syncs.Position.Observe(time.Since(began))
 	stamp.At(stamp.Marked, next.LSN)
 	s.mu.Lock()
 	s.marked, s.sure = next.LSN, next.Sure

@@ -12,6 +12,7 @@ import (
 	"github.com/replproxy/replproxy/fanout/walstore/vfs"
 	"github.com/replproxy/replproxy/fanout/walstore/walformat"
 	"github.com/replproxy/replproxy/grammar/lsn"
+	"github.com/replproxy/replproxy/internal/histogram"
 	"github.com/replproxy/replproxy/internal/nudge"
 )
 
@@ -44,6 +45,7 @@ type Store struct {
 	aheadC                                            chan segKey // see ahead.go
 
 	in     ingest // owned by the stream's goroutine
+	syncs  SyncTimes
 	hashes hashes
 	stages stages // each part under its own lock, see disk.go
 
@@ -75,6 +77,12 @@ type Store struct {
 	histMu    sync.Mutex
 	histories map[lsn.TimelineID]storedHistory
 }
+
+// SyncTimes counts how long fsyncs took: of WAL, and of the mark, which makes a position durable.
+type SyncTimes struct{ WAL, Position histogram.Histogram }
+
+// SyncTimes returns the counts of this store, which go on.
+func (s *Store) SyncTimes() *SyncTimes { return &s.syncs }
 
 // Open takes the data directory (made when missing), recovers what a crash left, and starts
 // nothing. It reads at most the WAL since the segment before the mark; ctx ends that.

@@ -35,7 +35,7 @@ type Peer struct {
 
 // sharedSlotMetrics are rows of [metrics].
 var sharedSlotMetrics = []metric{
-	{"replproxy_slot_shared_count", "Slots that the cluster shares, by where their session is or was last.",
+	{"replproxy_slot_shared_slots", "Slots that the cluster shares, by where their session is or was last.",
 		"owner", []string{"here", "elsewhere"}, gauge,
 		func(s *Status, emit func(string, float64)) {
 			here, all := 0, 0
@@ -51,7 +51,7 @@ var sharedSlotMetrics = []metric{
 			emit("here", float64(here))
 			emit("elsewhere", float64(all-here))
 		}},
-	{"replproxy_slot_unkept_count", "Slots that the cluster shares whose WAL no member that is heard keeps.",
+	{"replproxy_slot_unkept_slots", "Slots that the cluster shares whose WAL no member that is heard keeps.",
 		"", nil, gauge, single(func(s *Status) float64 {
 			n := 0
 			for i := range s.Slots {
@@ -61,7 +61,7 @@ var sharedSlotMetrics = []metric{
 			}
 			return float64(n)
 		})},
-	{"replproxy_slot_unconfirmed_drops_count", "Dropped slots that a member may still have.", "", nil, gauge,
+	{"replproxy_slot_unconfirmed_drops", "Dropped slots that a member may still have.", "", nil, gauge,
 		single(func(s *Status) float64 { return float64(len(s.cluster().DroppedUnconfirmed)) })},
 }
 
@@ -69,7 +69,7 @@ var linkStates = []string{"sending", "heard", "configured"}
 
 // linkMetrics are rows of [metrics].
 var linkMetrics = []metric{
-	{"replproxy_link_peers_count", "Other proxies of the cluster: reached, connected from there, and all.",
+	{"replproxy_link_peers", "Other proxies of the cluster: reached, connected from there, and all.",
 		"state", linkStates, gauge,
 		func(s *Status, emit func(string, float64)) {
 			var n [3]int

@@ -29,22 +29,23 @@ var (
 )
 
 // metrics is every metric of a proxy, rendered to docs/metrics.md.
-var metrics = slices.Concat(verdictMetrics, proxyMetrics, quorumMetrics, linkMetrics, sharedSlotMetrics)
+var metrics = slices.Concat(verdictMetrics, proxyMetrics, tallyMetrics, labelledMetrics, quorumMetrics, linkMetrics,
+	sharedSlotMetrics)
 
 var proxyMetrics = []metric{
 	{"replproxy_proxy_ready_state", "1 while /readyz answers 200.", "", nil, gauge,
 		single(func(s *Status) float64 { return truth(s.Ready) })},
 	{"replproxy_proxy_start_seconds", "When the process started, in seconds of the epoch.", "", nil, gauge,
 		single(func(s *Status) float64 { return float64(s.StartedAt.Unix()) })},
-	{"replproxy_proxy_warnings_count", "Warnings that /status shows now.", "", nil, gauge,
+	{"replproxy_proxy_warnings", "Warnings that /status shows now.", "", nil, gauge,
 		single(func(s *Status) float64 { return float64(len(s.Warnings)) })},
 	{"replproxy_log_dropped_lines_total", "Log lines that were dropped because the log's reader stood still.", "", nil,
 		counter, single(func(s *Status) float64 { return float64(s.LogDropped) })},
-	{"replproxy_config_generation_count", "1 at the start, one more with each reload of the configuration.",
+	{"replproxy_config_generation_number", "1 at the start, one more with each reload of the configuration.",
 		"", nil, gauge, single(func(s *Status) float64 { return float64(s.Config.Generation) })},
 	{"replproxy_config_failed_state", "1 when the last reload found errors and changed nothing.", "", nil, gauge,
 		single(func(s *Status) float64 { return truth(s.Config.LastError != "") })},
-	{"replproxy_config_pending_count", "Keys whose new value needs a restart.", "", nil, gauge,
+	{"replproxy_config_pending_keys", "Keys whose new value needs a restart.", "", nil, gauge,
 		single(func(s *Status) float64 { return float64(len(s.Config.Pending)) })},
 	{"replproxy_tls_certificate_end_seconds", "When the certificate that clients see ends, in seconds of the epoch.",
 		"", nil, gauge,
@@ -61,11 +62,11 @@ var proxyMetrics = []metric{
 		single(func(s *Status) float64 { return float64(s.Auth.Failures) })},
 	{"replproxy_auth_failed_state", "1 while the last question has no answer, or auth.users_file cannot be used.",
 		"", nil, gauge, single(func(s *Status) float64 { return truth(s.Auth.LastError+s.Auth.FileError != "") })},
-	{"replproxy_realslot_idle_count", "Slots of the primary that hold WAL there and that nobody advances.",
+	{"replproxy_realslot_idle_slots", "Slots of the primary that hold WAL there and that nobody advances.",
 		"", nil, gauge, single(func(s *Status) float64 { n, _ := forgotten(s); return float64(n) })},
 	{"replproxy_realslot_held_bytes", "WAL that the primary keeps for the one of them that is furthest behind.",
 		"", nil, gauge, single(func(s *Status) float64 { _, held := forgotten(s); return float64(held) })},
-	{"replproxy_proxy_sessions_count", "Client connections now, by class.", "class", classes, gauge,
+	{"replproxy_proxy_sessions", "Client connections now, by class.", "class", classes, gauge,
 		func(s *Status, emit func(string, float64)) {
 			for i, n := range []int{s.Sessions.Regular, s.Sessions.Physical, s.Sessions.Logical, s.Sessions.StartingN} {
 				emit(classes[i], float64(n))
@@ -80,9 +81,7 @@ var proxyMetrics = []metric{
 				emit(r, float64(s.Sessions.RefusedBy[r]))
 			}
 		}},
-	{"replproxy_proxy_login_failures_total", "Log-ins that failed for who the client is, SQLSTATE class 28.", "", nil,
-		counter, single(func(s *Status) float64 { return float64(s.Sessions.LoginFailures) })},
-	{"replproxy_proxy_logins_count", "Log-ins of relayed sessions, by what they do.", "state",
+	{"replproxy_proxy_logins", "Log-ins of relayed sessions, by what they do.", "state",
 		[]string{"running", "waiting"}, gauge,
 		func(s *Status, emit func(string, float64)) {
 			emit("running", float64(s.Sessions.LoggingIn))
@@ -179,7 +178,7 @@ var proxyMetrics = []metric{
 		single(func(s *Status) float64 { return float64(s.Backfill.Damaged) })},
 	{"replproxy_backfill_failures_total", "Segments that could not be had anywhere.", "", nil, counter,
 		single(func(s *Status) float64 { return float64(s.Backfill.Failed) })},
-	{"replproxy_walsender_standbys_count", "Attached standbys, by state.", "state", standbyStates, gauge,
+	{"replproxy_walsender_standbys", "Attached standbys, by state.", "state", standbyStates, gauge,
 		func(s *Status, emit func(string, float64)) {
 			for _, state := range standbyStates {
 				n := 0
@@ -193,7 +192,7 @@ var proxyMetrics = []metric{
 		}},
 	{"replproxy_walsender_lag_bytes", "Received here, but not yet flushed by the standby furthest behind.",
 		"", nil, gauge, single(maxLagBytes)},
-	{"replproxy_walsender_covered_standbys_count", "Attached standbys that are held at what the rule covers.",
+	{"replproxy_walsender_covered_standbys", "Attached standbys that are held at what the rule covers.",
 		"", nil, gauge, single(func(s *Status) float64 {
 			n := 0
 			for i := range s.Standbys {
@@ -218,7 +217,7 @@ var proxyMetrics = []metric{
 			emit("flush", longest(s, func(b *Standby) *float64 { return b.FlushLag }))
 			emit("apply", longest(s, func(b *Standby) *float64 { return b.ReplayLag }))
 		}},
-	{"replproxy_slot_slots_count", "Slots of this proxy.", "active", []string{"true", "false"}, gauge,
+	{"replproxy_slot_slots", "Slots of this proxy.", "active", []string{"true", "false"}, gauge,
 		func(s *Status, emit func(string, float64)) {
 			active := 0
 			for i := range s.Slots {
@@ -237,7 +236,7 @@ var proxyMetrics = []metric{
 			}
 			return float64(held)
 		})},
-	{"replproxy_slot_status_count", "Slots by wal_status.", "status", walStatuses, gauge,
+	{"replproxy_slot_status_slots", "Slots by wal_status.", "status", walStatuses, gauge,
 		func(s *Status, emit func(string, float64)) {
 			for _, status := range walStatuses {
 				n := 0
@@ -266,7 +265,7 @@ var proxyMetrics = []metric{
 		}},
 	{"replproxy_feedback_left_out_values_total", "Feedback of standbys that the primary would have refused.",
 		"", nil, counter, single(func(s *Status) float64 { return float64(s.Feedback.LeftOutTotal) })},
-	{"replproxy_feedback_age_count", "Transactions that standbys hold back; absent while not known.",
+	{"replproxy_feedback_age_transactions", "Transactions that standbys hold back; absent while not known.",
 		"column", []string{"xmin", "catalog_xmin"}, gauge,
 		func(s *Status, emit func(string, float64)) {
 			for name, x := range map[string]uint64{"xmin": s.Feedback.Xmin, "catalog_xmin": s.Feedback.CatalogXmin} {

@@ -70,6 +70,7 @@ type QuorumZone struct {
 // QuorumVoter is a session, or a name that nobody has.
 type QuorumVoter struct {
 	Name     string `json:"name" doc:"application_name in lower case, or a proxy's name"`
+	Label    string `json:"-"` // for /metrics: see [Tallies]
 	Kind     string `json:"kind" doc:"standby, or store: a proxy's own WAL; empty when nobody is attached"`
 	Zone     string `json:"zone,omitempty" doc:"by synchronous_standby_zones"`
 	Node     string `json:"node,omitempty" doc:"proxy that it is attached to"`
@@ -131,7 +132,7 @@ var quorumMetrics = []metric{
 	{"replproxy_quorum_satisfiable_state", "1 while the rule can be satisfied with who is attached.",
 		"position", quorumPositions, gauge,
 		perLevel(func(l *QuorumLevel, _ time.Time) float64 { return truth(l.Satisfiable) })},
-	{"replproxy_quorum_voters_count", "Voters that the rule names: counting, or not (absent, catching up, and so on).",
+	{"replproxy_quorum_voters", "Voters that the rule names: counting, or not (absent, catching up, and so on).",
 		"standing", []string{"counting", "missing"}, gauge,
 		func(s *Status, emit func(string, float64)) {
 			counting, missing := s.Quorum.votersOf()

@@ -42,6 +42,7 @@ type Status struct {
 	Limits     Limits    `json:"limits" doc:"bounds that are in force"`
 	LogDropped int64     `json:"log_dropped_lines_total" doc:"log lines that the log's reader did not take"`
 	Config     Config    `json:"config" doc:"the configuration, and what SIGHUP did to it"`
+	Tallies    *Tallies  `json:"-"` // for /metrics alone
 	Warnings   []string  `json:"warnings" doc:"what an operator should change, in words; docs/runbook.md has each"`
 	Events     []Event   `json:"events" doc:"what happened since the start, the newest first; at most 100"`
 }
@@ -167,6 +168,7 @@ type Standby struct {
 	PID             int32          `json:"pid" doc:"process ID the standby was told, unique over all sessions"`
 	User            string         `json:"usename" doc:"role it logged in as"`
 	ApplicationName string         `json:"application_name" doc:"as given by the standby"`
+	Label           string         `json:"-"` // for /metrics: see [Tallies]
 	ClientAddr      string         `json:"client_addr,omitempty" doc:"its address; absent for a unix socket"`
 	BackendStart    time.Time      `json:"backend_start,omitzero" doc:"when it connected"`
 	State           string         `json:"state" doc:"startup, catchup, streaming or stopping"`

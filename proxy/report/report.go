@@ -52,6 +52,8 @@ func Status(x *Snapshot) admin.Status {
 		one.KeptBy, one.Unconfirmed = sharers(row, c.Name)
 		s.Slots = append(s.Slots, one)
 	}
+	s.Tallies = talliesStatus(x)
+	labelVoters(s.Quorum.Voters, x.Votes)
 	s.Idle = idleStatus(x.Idle, x.Slots, s.Cluster)
 	drops := dropsOf(x.Stream.Status, x.Own, x.Drops)
 	for _, d := range drops {

@@ -58,6 +58,8 @@ type Snapshot struct {
 	YieldsTo  []string // members that voters are sent to
 	Slots     []SharedSlot
 	LostSlots int64
+	Tallies   []fanout.Tally
+	Syncs     *walstore.SyncTimes // nil: not known
 	Left      []fanout.LeftSlot
 	Feedback  fanout.FeedbackStatus
 

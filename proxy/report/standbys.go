@@ -15,8 +15,8 @@ import (
 
 func standbyStatus(b fanout.Standby, received lsn.LSN) admin.Standby {
 	s := admin.Standby{
-		PID: b.PID, User: b.User, ApplicationName: b.ApplicationName, ClientAddr: tcpopt.Host(b.ClientAddr),
-		BackendStart: b.BackendStart, State: b.State.String(),
+		PID: b.PID, User: b.User, ApplicationName: b.ApplicationName, Label: b.Label,
+		ClientAddr: tcpopt.Host(b.ClientAddr), BackendStart: b.BackendStart, State: b.State.String(),
 		Sent: b.Sent, Write: b.Write, Flush: b.Flush, Replay: b.Apply,
 		WriteLag: seconds(b.WriteLag), FlushLag: seconds(b.FlushLag), ReplayLag: seconds(b.ApplyLag),
 		ReplyTime: b.LastReply, SyncState: b.SyncState, SyncPriority: b.SyncPriority,

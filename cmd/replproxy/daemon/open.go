@@ -151,6 +151,7 @@ func (p *parts) openSlots(_ context.Context, c *config.Config) error {
 		Primary: p.maintainer, NextXID: p.maintainer.NextXID, Members: others,
 		Store: p.store, Fill: p.filler, Slots: p.slots, AutoCreateSlots: c.Slots.AutoCreate,
 		Voter:  func(name string) fanout.Voter { return p.node.Session(name) },
+		Named:  p.node.Named,
 		Losses: losses{p.node}, VotedFrom: p.node.VotedFrom,
 		Rule: p.node, Covered: c.CoversAny(), BacksUp: backsUp,
 		KeepPromoted: c.Slots.Promoted == "keep",

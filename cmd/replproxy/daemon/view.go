@@ -45,6 +45,7 @@ func (v *view) snapshot() report.Snapshot {
 		Own: v.own.Status(), Drops: v.maintainer.Drops(), Idle: v.maintainer.Idle(),
 		Standbys: v.hub.Standbys(), Stranded: v.hub.Stranded(), YieldsTo: v.hub.Yielding(),
 		Slots: v.shared(), LostSlots: v.hub.LostSlots(),
+		Tallies: v.hub.Tallies(), Syncs: v.store.SyncTimes(),
 		Left: v.hub.LeftSlots(), Feedback: v.hub.FeedbackStatus(),
 		Sessions: v.server.Sessions(), Counts: v.server.Counts(), TLS: v.tls.Status(),
 		Cluster: v.members.status(),
