@@ -13,7 +13,7 @@ import (
 // OtherStandbys is the label of standbys that neither a rule nor a lasting slot names.
 const OtherStandbys = "other"
 
-// tallies counts what is sent, by the label of a standby. A label is a name of a rule, that of a lasting slot, or
+// tallies holds a counter for each label of standbys. A label is a name of a rule, that of a lasting slot, or
 // OtherStandbys, so clients do not make more of them. Make it with newTallies.
 type tallies struct {
 	mu      sync.Mutex
@@ -23,7 +23,7 @@ type tallies struct {
 
 func newTallies() *tallies { return &tallies{by: map[string]*walsender.Tally{}} }
 
-// Tally has what was counted under a label since the label came.
+// Tally holds the counts of a label since the label came.
 type Tally struct {
 	Label string // "" stands for all members of the cluster
 	Bytes uint64
@@ -70,7 +70,7 @@ func (h *Hub) count(s *session) {
 	s.sender.SetTally(t)
 }
 
-// Tallies returns what was sent by label, the labels in order. A label that is neither named any more nor used is
+// Tallies returns the counts of each label, in the labels' order. A label that is neither named any more nor used is
 // forgotten.
 func (h *Hub) Tallies() []Tally {
 	used := map[string]bool{OtherStandbys: true}

@@ -14,7 +14,7 @@ type Tally struct {
 	Flush histogram.Histogram
 }
 
-// SetTally changes where the session is counted from now on. Any goroutine may call it.
+// SetTally has t count the session from now on. Any goroutine may call it.
 func (s *Sender) SetTally(t *Tally) { s.tally.Store(t) }
 
 // countFlush counts the report that was just taken. The caller holds mu.

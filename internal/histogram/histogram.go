@@ -30,14 +30,14 @@ func (h *Histogram) Observe(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
-// Snapshot has what a [Histogram] had counted at a moment. A time that is counted meanwhile may be in one part of it
+// Snapshot holds the counts of a [Histogram] at one moment. A time that is counted meanwhile may be in one part of it
 // only.
 type Snapshot struct {
 	Counts [Steps + 1]uint64 // by step, the last one beyond every bound
 	Sum    time.Duration
 }
 
-// Snapshot returns what was counted so far.
+// Snapshot returns the counts so far.
 func (h *Histogram) Snapshot() (s Snapshot) {
 	for i := range h.counts {
 		s.Counts[i] = h.counts[i].Load()

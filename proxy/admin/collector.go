@@ -66,12 +66,13 @@ func MetricsPage() string {
 	var b strings.Builder
 	b.WriteString("# Metrics\n\nServed at `/metrics`. This page is generated from the table in " +
 		"`proxy/admin/metrics.go`\n(`go test ./proxy/admin -update`). " +
-		"Label values come from the lists below, never from clients: a standby or a slot has a label of its own\n" +
+		"Label values come from the lists below, never from clients. A standby or a slot has a label of its own\n" +
 		"when a rule has its name, or a slot that is not temporary. The others share `other`, which shows the worst " +
 		"of them.\n" +
 		"The Go runtime's and the process's own metrics (`go_*`, `process_*`) are served beside them.\n" +
 		"A scrape configuration is in [packaging/prometheus.yml](../packaging/prometheus.yml), alerts in " +
-		"[packaging/alerts.yml](../packaging/alerts.yml), what to do in [runbook.md](runbook.md).\n\n" +
+		"[packaging/alerts.yml](../packaging/alerts.yml), a dashboard in " +
+		"[packaging/grafana.json](../packaging/grafana.json), what to do in [runbook.md](runbook.md).\n\n" +
 		"| Name | Type | Label | Meaning |\n|---|---|---|---|\n")
 	row := func(name, kind, label string, values []string, help string) {
 		if label != "" {

@@ -57,7 +57,7 @@ func perVoter(value func(v *QuorumVoter, now time.Time) (float64, bool)) func(*S
 }
 
 // perSlot emits the highest value of the slots of each label: temporary ones have none of their own.
-func perSlot(value func(l *Slot, now time.Time) (float64, bool)) func(*Status, func(string, float64)) {
+func perSlot(value func(l *Slot, s *Status) (float64, bool)) func(*Status, func(string, float64)) {
 	return func(s *Status, emit func(string, float64)) {
 		all := most{}
 		for i := range s.Slots {
@@ -65,7 +65,7 @@ func perSlot(value func(l *Slot, now time.Time) (float64, bool)) func(*Status, f
 			if l.Temporary {
 				label = Others
 			}
-			if v, known := value(l, s.Now); known {
+			if v, known := value(l, s); known {
 				all.add(label, v)
 			}
 		}
@@ -124,22 +124,23 @@ var labelledMetrics = []metric{
 			return now.Sub(v.FlushSince).Seconds(), true
 		})},
 	{"replproxy_slot_active_state", "1 while a session uses a slot.", "slot", names, gauge,
-		perSlot(func(l *Slot, _ time.Time) (float64, bool) { return truth(l.Active), true })},
+		perSlot(func(l *Slot, _ *Status) (float64, bool) { return truth(l.Active), true })},
 	{"replproxy_slot_inactive_seconds", "Time since the last session of a slot ended; absent while one uses it.",
-		"slot", names, gauge, perSlot(func(l *Slot, now time.Time) (float64, bool) {
-			return now.Sub(l.InactiveSince).Seconds(), !l.Active && !l.InactiveSince.IsZero()
+		"slot", names, gauge, perSlot(func(l *Slot, s *Status) (float64, bool) {
+			elsewhere := l.Owner != "" && l.Owner != s.Name // which tells of it
+			return s.Now.Sub(l.InactiveSince).Seconds(), !l.Active && !elsewhere && !l.InactiveSince.IsZero()
 		})},
 	{"replproxy_slot_retained_bytes", "WAL that a slot holds here.", "slot", names, gauge,
-		perSlot(func(l *Slot, _ time.Time) (float64, bool) { return float64(l.HeldBytes), true })},
+		perSlot(func(l *Slot, _ *Status) (float64, bool) { return float64(l.HeldBytes), true })},
 	{"replproxy_slot_remaining_bytes", "WAL that may still be written before a slot is lost; absent without a limit.",
 		"slot", names, gauge, perSlotLeast(func(l *Slot) *int64 { return l.Safe })},
 	{"replproxy_slot_lost_state", "1 for a slot whose WAL was given up.", "slot", names, gauge,
-		perSlot(func(l *Slot, _ time.Time) (float64, bool) { return truth(l.Status == "lost"), true })},
+		perSlot(func(l *Slot, _ *Status) (float64, bool) { return truth(l.Status == "lost"), true })},
 }
 
 // perSlotLeast emits the lowest value of the slots of each label.
 func perSlotLeast(of func(*Slot) *int64) func(*Status, func(string, float64)) {
-	negative := perSlot(func(l *Slot, _ time.Time) (float64, bool) {
+	negative := perSlot(func(l *Slot, _ *Status) (float64, bool) {
 		if v := of(l); v != nil {
 			return -float64(*v), true
 		}

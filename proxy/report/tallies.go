@@ -8,7 +8,7 @@ import (
 	"github.com/replproxy/replproxy/proxy/admin"
 )
 
-// talliesStatus returns what /metrics shows beside the document.
+// talliesStatus returns the counts that /metrics shows beside the document.
 func talliesStatus(x *Snapshot) *admin.Tallies {
 	t := &admin.Tallies{
 		Received: x.Stream.Bytes, Wait: x.Stream.Waits,
