@@ -157,6 +157,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		case <-timeline.C():
 			before := followed
 			if followed = h.followTimeline(before); before != 0 && followed != before {
+				h.log.Info("the timeline has switched", "of_timeline", uint32(before), "timeline", uint32(followed))
 				h.switched(followed)
 				resettled.Reset(h.o.FeedbackSettle)
 			}

@@ -101,6 +101,11 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 		DrainTimeout: h.o.DrainTimeout, Covered: h.coveredOn,
 	}
 	unasked := func() {}
+	began := false // read when the session is over
+	o.Began = func() {
+		began = true
+		h.sayBegins(session, plan)
+	}
 	if h.o.Voter != nil && !who.Member { // which votes by its own store (ruling R21)
 		session.voter = h.o.Voter(who.ApplicationName)
 		o.Voter, unasked = h.votes(ctx, who, session.voter)
@@ -129,6 +134,9 @@ func (h *Hub) StartReplication(ctx context.Context, r StartRequest, who SessionI
 	h.bind(session)
 	next, err := session.sender.Run(ctx)
 	h.streamed(session)
+	if began {
+		h.sayEnds(session, next, err)
+	}
 	if st := sender.Status(); instead {
 		h.o.Losses.Left(who, r.Slot, st.Timeline, min(max(st.Write, st.Flush, st.Apply), st.Sent))
 	}

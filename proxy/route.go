@@ -97,7 +97,7 @@ func (s *Server) relay(ctx context.Context, req *handshake.Request, session *Ses
 				s.outage.found(began)
 			}
 			if session.proved.Load() {
-				log.Warn("cannot connect to the primary", "err", err)
+				s.dialLines.repeat(log, slog.LevelWarn, "cannot connect to the primary", "err", err)
 			} else {
 				s.dialLines.say(log, slog.LevelWarn, "cannot connect to the primary", "err", err)
 			}
@@ -152,6 +152,7 @@ func (s *Server) join(ctx context.Context, req *handshake.Request, session *Sess
 		},
 		Serve:      s.serveDatabase(req, session),
 		OnReady:    func() { session.SetState(StateActive) },
+		OnEnd:      session.endedBy,
 		FromClient: &session.FromClient, ToClient: &session.ToClient,
 	})
 }

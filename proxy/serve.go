@@ -138,7 +138,7 @@ func (s *Server) session(g *group, at string, req *handshake.Request, decision a
 // those that have not logged in.
 func (s *Server) logEnd(log *slog.Logger, session *Session, err error) {
 	info := session.Info()
-	why := "closed"
+	why := session.closed()
 	if err != nil {
 		why = err.Error()
 	}

@@ -74,6 +74,8 @@ type Session struct {
 
 	verified *roles.Verified // set before the session is routed; nil: the primary verifies
 
+	// first is the side that ended the session in order, plus 1; 0: none has.
+	first atomic.Uint32
 	// FromClient and ToClient count payload bytes as they pass.
 	FromClient, ToClient atomic.Int64
 
@@ -215,4 +217,15 @@ func (s *Session) Proved() {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
 	s.table.unproven.remove(s)
+}
+
+// endedBy notes that a side has ended the session in order: the first one counts.
+func (s *Session) endedBy(side relay.Side) { s.first.CompareAndSwap(0, uint32(side)+1) }
+
+// closed returns the words for a session that ended in order.
+func (s *Session) closed() string {
+	if s.first.Load() == uint32(relay.Primary)+1 {
+		return "closed by the primary"
+	}
+	return "closed by the client"
 }

@@ -182,6 +182,9 @@ func TestSignals(t *testing.T) {
 	if code := proxy.Terminate(t); code != exitOK {
 		t.Errorf("SIGTERM: exit code %d", code)
 	}
+	if _, stop, begun := strings.Cut(proxy.Log(), "a stop has begun"); !begun || !strings.Contains(stop, "msg=stopped") {
+		t.Error("the log does not tell of the stop")
+	}
 	proxy.Start(t)
 	// A session in the way of an orderly end.
 	conn := pgtest.Connect(t, proxy.Conninfo())

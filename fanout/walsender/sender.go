@@ -47,6 +47,8 @@ type Options struct {
 	// nothing, as on a primary. It must not block. nil: all is.
 	Sane         func(Feedback) bool
 	DrainTimeout time.Duration // 0: DefaultDrainTimeout
+	// Began is called when the stream begins, after a start that cannot be waited for was refused. nil: nobody is told.
+	Began func()
 	// Covered returns the end of the WAL of the current timeline that a bounded standby may be sent, in the place of
 	// the received end (see [Sender.Bound]). [NoBound]: as far as others. It is called under a lock and must not block.
 	// Whoever moves it nudges. nil: never bounded.
@@ -126,6 +128,9 @@ func (s *Sender) Run(ctx context.Context) (*NextTimeline, error) {
 		err = s.admissible()
 	}
 	if err == nil {
+		if s.o.Began != nil {
+			s.o.Began()
+		}
 		repliesDone := make(chan struct{})
 		go func() {
 			defer close(repliesDone)

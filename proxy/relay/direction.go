@@ -32,6 +32,7 @@ type direction struct {
 	from     Side // whose connection src is
 	count    *atomic.Int64
 	buffers  *buffers
+	ended    func(Side) // see Options.OnEnd
 }
 
 // begin passes on the bytes that the log-in read ahead of src.
@@ -50,6 +51,7 @@ func (d *direction) run() error {
 	if err := d.copyPlain(); err != nil {
 		return err
 	}
+	d.ended(d.from)
 	if err := closeWrite(d.dst); err != nil && !gone(err) {
 		return d.writeError(err)
 	}

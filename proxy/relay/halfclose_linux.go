@@ -8,6 +8,7 @@ import (
 func (l *loop) finish(f *flow) {
 	p := f.src.pair
 	f.done = true
+	p.ended(f.src.side)
 	_ = unix.Shutdown(f.dst.fd, unix.SHUT_WR) // the peer may be gone already
 	l.debulk(f)
 	switch {

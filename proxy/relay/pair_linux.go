@@ -13,6 +13,7 @@ type pair struct {
 	client, upstream end
 	in, out          flow // to the client, to the primary
 	over             bool
+	ended            func(Side)    // see Options.OnEnd
 	broken           error         // the primary stopped taking, but may still speak
 	half             chan struct{} // closed when the primary has ended or stopped taking
 	halved           bool
@@ -48,7 +49,7 @@ type flow struct {
 func (f *flow) waits() bool { return len(f.pending) > 0 || f.pipe.bytes() > 0 }
 
 func newPair(clientFD, upstreamFD int, clientTCP, upstreamTCP bool, o *Options) *pair {
-	p := &pair{half: make(chan struct{}), done: make(chan struct{})}
+	p := &pair{half: make(chan struct{}), done: make(chan struct{}), ended: o.OnEnd}
 	p.client = end{pair: p, side: Client, fd: clientFD, tcp: clientTCP, in: &p.out, out: &p.in}
 	p.upstream = end{pair: p, side: Primary, fd: upstreamFD, tcp: upstreamTCP, in: &p.in, out: &p.out}
 	p.in = flow{src: &p.upstream, dst: &p.client, count: o.ToClient, readable: true}

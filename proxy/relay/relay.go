@@ -64,6 +64,9 @@ type Options struct {
 	// Serve takes the session over after OnReady, instead of copying; nil copies. It blocks until the session is
 	// over and may leave both connections to Run. Its error is Run's.
 	Serve func(context.Context, Legs) error
+	// OnEnd is told whose connection has ended in order: of both when both have, the first one first. It must not
+	// block. nil is nobody.
+	OnEnd func(Side)
 	// FromClient and ToClient, when set, are counted up as bytes pass.
 	FromClient, ToClient *atomic.Int64
 }
@@ -80,6 +83,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	if o.ToClient == nil {
 		o.ToClient = new(atomic.Int64)
+	}
+	if o.OnEnd == nil {
+		o.OnEnd = func(Side) {}
 	}
 	if o.On == nil {
 		o.On = func(Event) {}
@@ -115,8 +121,13 @@ func Run(ctx context.Context, o Options) error {
 
 // copyAll passes on the bytes that the log-in read ahead and everything after it.
 func copyAll(ctx context.Context, client, upstream *leg, o *Options) error {
-	out := &direction{src: client.Conn, dst: upstream.Conn, from: Client, count: o.FromClient, buffers: o.Engine.pool()}
-	in := &direction{src: upstream.Conn, dst: client.Conn, from: Primary, count: o.ToClient, buffers: out.buffers}
+	out := &direction{
+		src: client.Conn, dst: upstream.Conn, from: Client, count: o.FromClient, buffers: o.Engine.pool(),
+		ended: o.OnEnd,
+	}
+	in := &direction{
+		src: upstream.Conn, dst: client.Conn, from: Primary, count: o.ToClient, buffers: out.buffers, ended: o.OnEnd,
+	}
 	both := func(at time.Time) error {
 		return errors.Join(o.Client.SetDeadline(at), o.Upstream.Conn.SetDeadline(at))
 	}

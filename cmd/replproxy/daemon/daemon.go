@@ -80,6 +80,9 @@ func (d *Daemon) Run(ctx context.Context, hard, hangups <-chan struct{}) error {
 	go func() { done <- d.serve(ctx, queue, log) }()
 	select {
 	case err := <-done:
+		if err == nil {
+			log.Info("stopped")
+		}
 		return lastWords(queue, err)
 	case <-hard:
 		// The store survives this as it survives kill -9.
@@ -105,5 +108,10 @@ func (d *Daemon) serve(ctx context.Context, queue *logqueue.Queue, log *slog.Log
 	}
 	set.apply = p.apply
 	announce(log, set.now(), d.upstream, p.listeners, d.o.Profiles)
+	said := context.AfterFunc(ctx, func() {
+		log.Info("a stop has begun: applications end by themselves for a while, and standbys are sent what they lack",
+			"sessions", len(p.server.Sessions()))
+	})
+	defer said()
 	return runStages(ctx, p.stages())
 }
