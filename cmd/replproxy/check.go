@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,24 +33,40 @@ func checkCommand() *cobra.Command {
 	}
 	file := configFlags(cmd)
 	asJSON := cmd.Flags().Bool("json", false, "print one JSON document")
+	standbys := cmd.Flags().StringArray("standby", nil,
+		"conninfo of a standby that is, or shall be, behind this proxy: look at it too; repeatable")
+	fix := cmd.Flags().Bool("fix", false, "print the statements that mend what is wrong, in their order")
+	apply := cmd.Flags().Bool("apply", false, "with --fix: run those for the primary, after asking")
+	as := cmd.Flags().String("as", "", "conninfo for --apply: a role that may change settings (default --upstream)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if (*apply || *as != "") && !*fix || *apply && *asJSON {
+			return usageError{errors.New("--apply and --as go with --fix, and --apply not with --json: it asks")}
+		}
 		c, err := loadConfig(cmd, *file)
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), checkTimeout)
 		defer cancel()
-		checks, facts, err := daemon.Check(ctx, c, *file)
+		found, err := daemon.Check(ctx, c, *file, *standbys)
 		if err != nil {
 			return err
 		}
-		checks = runningCheck(ctx, c, facts, checks)
-		if *asJSON {
-			err = show.JSON(cmd.OutOrStdout(), map[string]any{
+		checks := runningCheck(ctx, c, found.Facts, found.Checks)
+		switch out := cmd.OutOrStdout(); {
+		case *asJSON:
+			err = show.JSON(out, map[string]any{
 				"passed": preflight.Passed(checks), "counts": preflight.Count(checks), "checks": checks,
+				"fixes": found.Fixes,
 			})
-		} else {
-			printChecks(cmd.OutOrStdout(), checks)
+		case *fix:
+			printFixes(out, found.Fixes)
+		default:
+			printChecks(out, checks)
+		}
+		if err == nil && *apply && len(found.Fixes) > 0 {
+			cancel() // a person may take long to answer
+			return applyFixes(cmd, cmp.Or(*as, c.Upstream.Conninfo), found.Fixes)
 		}
 		if err == nil && !preflight.Passed(checks) {
 			err = silentError{exitFailure}

@@ -72,7 +72,14 @@ func TestRunStatusCheck(t *testing.T) {
 		!strings.Contains(out, "holding WAL on the primary: forgotten (physical, ") {
 		t.Errorf("check: exit code %d\n%s%s", code, out, errs)
 	}
-	_, out, _ = program(t, nil, "check", "--upstream", primary.Conninfo(), "--name", "proxy-a", "--data-dir", proxy.DataDir)
+	_, out, _ = program(t, nil, "check", "--upstream", primary.Conninfo(), "--name", "proxy-a", "--data-dir", proxy.DataDir,
+		"--listen", fmt.Sprintf("127.0.0.1:%d", proxy.Port), "--standby", standby.Conninfo(), "--standby", primary.Conninfo())
+	for _, want := range []string{"standby s1 ", "it has no primary_slot_name", "is no standby: it is not in recovery",
+		"ok    clock", "ok    fsync of data_dir", "ok    wal_sender_timeout", "until its disk is full: alert on it"} {
+		if !strings.Contains(out, want) || strings.Contains(out, "does not listen on that port") {
+			t.Errorf("check of a standby: no %q in\n%s", want, out)
+		}
+	}
 	if !strings.Contains(out, `"replproxy_proxy_a" is in use`) {
 		t.Errorf("check beside the proxy itself:\n%s", out)
 	}

@@ -7,6 +7,13 @@ func HasPassword(conninfo string) bool {
 	return err == nil && (s["password"] != "" || s["sslpassword"] != "")
 }
 
+// Keyword returns the value of one keyword of a conninfo, which may be another machine's: no file that it names is
+// looked for. "" is given for one that is not there.
+func Keyword(conninfo, name string) (string, error) {
+	s, err := parseConninfo(conninfo)
+	return s[name], err
+}
+
 // Passfile returns the password file that a log-in looks into, "" when it has a password without one. The file may be
 // missing.
 func (c *Config) Passfile() string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,17 +20,33 @@ import (
 	"github.com/replproxy/replproxy/proxy/config"
 )
 
-// Check judges the configuration, the upstream and the data directory as Run would find them. It returns the facts
-// about the upstream, too. file is that of the configuration, "" for none.
-func Check(ctx context.Context, c *config.Config, file string) ([]preflight.Check, preflight.Facts, error) {
+// Findings holds the outcome of [Check].
+type Findings struct {
+	Checks []preflight.Check
+	Facts  preflight.Facts // about the upstream
+	Fixes  []preflight.Fix
+}
+
+// Check judges the configuration, the upstream and the data directory as Run would find them, and the standbys whose
+// conninfos are given. file is that of the configuration, "" for none.
+func Check(ctx context.Context, c *config.Config, file string, standbys []string) (*Findings, error) {
 	up, secure, err := judge(c)
 	if err != nil {
-		return nil, preflight.Facts{}, err
+		return nil, err
 	}
 	s := setup(c, up, secure.Certificate())
 	facts := preflight.Gather(ctx, up, s)
 	s.MinFree = c.WAL.MinFree.Of(facts.Disk.Total)
-	return append(preflight.Judge(s, facts), exposureChecks(c, up, file, os.Geteuid())...), facts, nil
+	found := &Findings{Facts: facts}
+	found.Checks = append(preflight.Judge(s, facts), exposureChecks(c, up, file, os.Geteuid())...)
+	var all []preflight.Standby
+	for _, conninfo := range standbys {
+		b := preflight.AskStandby(ctx, conninfo)
+		all = append(all, b)
+		found.Checks = append(found.Checks, preflight.JudgeStandby(s, facts, b, ports(c.Listen))...)
+	}
+	found.Fixes = preflight.Fixes(s, facts, all)
+	return found, nil
 }
 
 // CheckRule checks the rule as a whole; the error names the key that is wrong.
@@ -138,4 +155,14 @@ func memberSlots(c *config.Config) (all []string) {
 // admitPhysical reports whether rules of any listener let physical walsenders in.
 func admitPhysical(c *config.Config) bool {
 	return slices.ContainsFunc(c.AccessSet().All(), (*access.Rules).AdmitPhysical)
+}
+
+// ports returns those of the addresses on which the proxy listens by TCP.
+func ports(listen []string) (all []string) {
+	for _, a := range listen {
+		if _, port, err := net.SplitHostPort(a); err == nil {
+			all = append(all, port)
+		}
+	}
+	return all
 }

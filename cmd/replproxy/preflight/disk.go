@@ -56,6 +56,9 @@ func LookAtDisk(dir string) Disk {
 			return d
 		}
 	}
+	if d.Exists {
+		d.Sync = timeSync(at)
+	}
 	d.Total, d.Free, d.Err = Volume(at)
 	return d
 }

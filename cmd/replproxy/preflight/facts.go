@@ -72,7 +72,8 @@ type Facts struct {
 	Hosts    []Host       // of upstream.conninfo, if it names several
 	Gateways []netip.Addr // of this machine
 
-	Disk Disk
+	Disk  Disk
+	Clock Clock // the server's; only with SQL
 }
 
 // asked reports whether a server that would do was found: if not, nothing can be said of it.
@@ -94,6 +95,7 @@ type Disk struct {
 	Err         error // it cannot be used
 	Exists      bool
 	Total, Free int64
+	Sync        SyncTime
 	Slots       []string // of the proxy whose directory it is
 	// Store is whose WAL it holds; the zero Identity: nobody's.
 	Store walstore.Identity

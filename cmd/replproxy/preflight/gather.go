@@ -25,7 +25,7 @@ const probeTimeout = 5 * time.Second
 // settings lists the parameters that are asked for by SHOW. One that the server does not know is left out of the facts.
 var settings = []string{
 	"wal_level", "max_wal_senders", "max_replication_slots", "synchronous_standby_names", "wal_segment_size",
-	"wal_sender_timeout", "synchronous_commit", newSlots,
+	"wal_sender_timeout", "synchronous_commit", "max_slot_wal_keep_size", newSlots,
 }
 
 // newSlots came with 17.
@@ -72,6 +72,7 @@ func bySQL(ctx context.Context, c *upstream.Config, s Setup, f *Facts) error {
 	defer conn.Close()
 	describe(conn, s, f)
 	ask(ctx, conn, f)
+	f.Clock = readClock(ctx, conn)
 	if f.System == "" { // no walsender connection has said it
 		if row := first(conn.Query(ctx, "SELECT system_identifier FROM pg_catalog.pg_control_system()")); len(row) > 0 {
 			f.System = row[0]

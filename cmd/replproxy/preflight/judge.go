@@ -64,6 +64,7 @@ func Judge(s Setup, f Facts) []Check {
 		checks = append(checks, ruleChecks(s, f)...)
 		checks = append(checks, viaChecks(s, f)...)
 	}
+	checks = append(checks, surroundings(s, f)...)
 	checks = append(checks, authChecks(s, f)...)
 	if f.TrustTested && f.asked() { // else a standby was asked, or who knows whom
 		checks = append(checks, trust(s, f))

@@ -51,7 +51,7 @@ func needSQL(s Setup) []string {
 // sqlRemedy returns the remedy for an error of the SQL connection, or of a statement on it, by its SQLSTATE.
 func sqlRemedy(s Setup, err error) string {
 	user, database := sqlIdent(s.User), sqlIdent(s.Database)
-	atLogin := errors.As(err, new(*upstream.ConnectError))
+	atLogin := loginFailed(err)
 	switch c := code(err); {
 	case c == pgerror.InvalidAuthorization && strings.Contains(err.Error(), "is not permitted to log in"):
 		return fmt.Sprintf("ALTER ROLE %s LOGIN.", user)
@@ -79,6 +79,9 @@ func sqlRemedy(s Setup, err error) string {
 	}
 	return "See the log of the primary: the walsender connection works, and this one does not."
 }
+
+// loginFailed reports whether an error is of a log-in, and not of a statement.
+func loginFailed(err error) bool { return errors.As(err, new(*upstream.ConnectError)) }
 
 // sqlIdent quotes a name for SQL, whatever word it is.
 func sqlIdent(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
