@@ -131,6 +131,14 @@ func rounds() int {
 	return 5
 }
 
+// scale shrinks the run: REPLPROXY_BENCH_MB is the WAL that a catch-up reads (default 1024).
+func scale() int {
+	if n, err := strconv.Atoi(os.Getenv("REPLPROXY_BENCH_MB")); err == nil && n > 0 {
+		return n
+	}
+	return 1024
+}
+
 // seconds returns how long a measurement takes: less in a run that is shrunk.
 func seconds(whole int) int {
 	if scale() < 1024 {

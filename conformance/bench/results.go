@@ -65,6 +65,12 @@ func (r *results) middleOf(name, target, column string) (m float64, ok bool) {
 	return median(slices.Clone(v)), true
 }
 
+// median sorts v.
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
 // ratioTo returns a target's median as a ratio to another one's.
 func (r *results) ratioTo(name, target, base, column string) (float64, bool) {
 	m, ok1 := r.middleOf(name, target, column)

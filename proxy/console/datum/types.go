@@ -169,8 +169,6 @@ func errText(t Type, text string) error {
 	return pgerror.New(pgerror.InvalidTextForm, "invalid input syntax for type %s: \"%s\"", t, text)
 }
 
-func errRange(t Type) error { return pgerror.New(pgerror.NumericOutOfRange, "%s out of range", t) }
-
 // errForm refuses a text that PostgreSQL may take and this package does not.
 func errForm(t Type, text string) error {
 	return pgerror.New(pgerror.FeatureNotSupported,
