@@ -30,6 +30,15 @@ func TestAhead(t *testing.T) {
 	if got := a.Ahead(own.Received + 10); got != nil {
 		t.Errorf("%q are ahead, and b has as much", got)
 	}
+	fenced := tail.MemberStatus{
+		Node: "b", System: own.System, Timeline: own.Timeline, Received: own.Received + 10, Fenced: own.Timeline,
+	}
+	if err := deliver(t, a, "b", fenced); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.Ahead(own.Received); got != nil {
+		t.Errorf("%q are ahead, and no standby votes at b, which is fenced", got)
+	}
 	for _, c := range []struct {
 		system lsn.SystemID
 		tli    lsn.TimelineID

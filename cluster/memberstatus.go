@@ -228,6 +228,9 @@ func (n *Node) Tail(ask tail.Ask) tail.Tail {
 		x := tail.Member{Heard: m.Heard, Reached: m.Reached, Rule: m.Rule, Contested: m.Contested, Relapsed: m.Relapsed}
 		x.Status.Node, x.Silent = m.Node, m.Silence.Seconds()
 		if a, said := n.statuses.heard[m.Node]; said {
+			if a.gone {
+				a.Members = nil // what it knew went with it
+			}
 			x.Status, x.Said, x.Age, x.Had, x.Past = a.MemberStatus, true, now.Sub(a.at).Seconds(), a.had, acked(a.past)
 		}
 		if m.Node == n.o.Name {

@@ -211,23 +211,6 @@ func (n *Node) evaluate(now time.Time) ledger.Evaluation {
 	return n.last
 }
 
-// evaluateAll returns an evaluation with the newest positions of all voters. The caller holds mu.
-func (n *Node) evaluateAll(now time.Time) ledger.Evaluation {
-	n.stale = n.stale || n.behind
-	return n.evaluate(now)
-}
-
-// passesOver reports whether the newest report of a session here, which came while the store was at p, changes none of
-// the positions that were evaluated last. Then nobody has to look again. The caller holds mu.
-func (n *Node) passesOver(p Positions, incarnation uint64) bool {
-	if n.stale || n.establishing || p.System != n.at.System || p.Timeline != n.at.Timeline ||
-		!n.ledger.Unmoved(&n.last, incarnation) {
-		return false
-	}
-	n.behind = true
-	return true
-}
-
 // ownVote attaches this node's store once it has a system, and reports it. The caller holds mu.
 func (n *Node) ownVote(now time.Time, p Positions) {
 	if n.ledger.SetHistory(p.HistoryHash, p.FirstWAL) {

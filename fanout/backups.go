@@ -2,37 +2,30 @@ package fanout
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/replproxy/replproxy/fanout/walsender"
 	"github.com/replproxy/replproxy/grammar/lsn"
-	"github.com/replproxy/replproxy/internal/tcpopt"
 )
 
-// backups counts the base backups that run through this proxy, by the name and the host of their clients. It is safe
-// for concurrent use. The zero value is ready.
+// backups counts the base backups that run through this proxy, by application_name. The host tells nothing: the two
+// sessions of a pg_basebackup may come by two addresses of it. It is safe for concurrent use. The zero value is ready.
 type backups struct {
 	mu      sync.Mutex
-	running map[backupOf]int
-}
-
-// backupOf names the client of a base backup.
-type backupOf struct{ name, host string }
-
-func clientOf(who SessionInfo) backupOf {
-	return backupOf{who.ApplicationName, tcpopt.Host(who.ClientAddr)}
+	running map[string]int
 }
 
 // BackupBegins notes that a base backup runs for a client, until end is called, once. The WAL that pg_basebackup
 // streams beside it is under the same name, which may be a voter's: see votesOnceApplied. Any goroutine may call it.
 func (h *Hub) BackupBegins(who SessionInfo) (end func()) {
-	b, of := &h.backups, clientOf(who)
+	b, of := &h.backups, who.ApplicationName
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.running == nil {
-		b.running = map[backupOf]int{}
+		b.running = map[string]int{}
 	}
 	b.running[of]++
 	return func() {
@@ -44,11 +37,11 @@ func (h *Hub) BackupBegins(who SessionInfo) (end func()) {
 	}
 }
 
-// backsUp reports whether a base backup runs for the client of a session.
+// backsUp reports whether a base backup runs under the name of a session.
 func (h *Hub) backsUp(who SessionInfo) bool {
 	h.backups.mu.Lock()
 	defer h.backups.mu.Unlock()
-	return h.backups.running[clientOf(who)] > 0
+	return h.backups.running[who.ApplicationName] > 0
 }
 
 // votesOnceApplied is the vote of a session that began while a base backup of its name ran. It counts once it has
@@ -69,11 +62,7 @@ func (v votesOnceApplied) Report(
 func (h *Hub) Backups() (names []string) {
 	h.backups.mu.Lock()
 	defer h.backups.mu.Unlock()
-	for of := range h.backups.running {
-		names = append(names, of.name)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return slices.Sorted(maps.Keys(h.backups.running))
 }
 
 // votesOnceKnown is the vote of a session while nobody has said whether a base backup of its name runs through another

@@ -136,8 +136,10 @@ func (l *look) explain(g Gap, unknown []Holder) string {
 	}
 	switch {
 	case row.KnownBy != "":
-		return fmt.Sprintf("%s: ask %s, or restart %s with the same cluster.members; if %s is gone for good: "+
-			"replproxy forget %s at %s", head, row.KnownBy, l.members[0].Status.Node, row.Node, row.Node, row.KnownBy)
+		by, asked := row.KnownBy, l.members[0].Status.Node
+		return fmt.Sprintf("%s: ask %s, or restart %s with the same cluster.members; if %[4]s is gone for good: "+
+			"replproxy forget %[4]s at %[2]s; if both are: --end %[4]s=LSN (%[5]s)",
+			head, by, asked, row.Node, goneForGood)
 	case g.Unheard:
 		return fmt.Sprintf("%s, and its rule is not known: %s", head, todo)
 	case g.Rule.Names.Empty():

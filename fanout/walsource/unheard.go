@@ -21,7 +21,8 @@ func waitsFor(u knownwal.Unheard, t lsn.TimelineID) error {
 			"timeline %s %s %s has said what it reported, which %s has in cluster.members and this proxy has not",
 			t, notBefore, u.Members[0], u.KnownBy).
 			WithHint("Restart this proxy with the same cluster.members. Only if %s is gone for good, say so at %s: "+
-				"replproxy forget %s.", u.Members[0], u.KnownBy, u.Members[0])
+				"replproxy forget %s; if %s is gone too, here: replproxy forget %s.",
+				u.Members[0], u.KnownBy, u.Members[0], u.KnownBy, u.KnownBy)
 	case !u.Alone:
 		return pgerror.New(pgerror.ObjectNotInPrerequisite,
 			"timeline %s %s %s has said what it reported", t, notBefore, strings.Join(u.Members, " and "))
