@@ -113,3 +113,20 @@ func TestFencesAreRead(t *testing.T) {
 		}
 	}
 }
+
+// TestFenceOfAnEmptiedStore: a node's store was emptied, and begins anew below a fork. The timeline of which it had reported
+// WAL may be fenced all the same.
+func TestFenceOfAnEmptiedStore(t *testing.T) {
+	n, err := New(Options{Name: "a", Store: newFakeStore(100), Dir: filepath.Join(t.TempDir(), "cluster"), Details: func() Details {
+		return Details{Timeline: 1, Promised: lsn.Point{Timeline: 3, LSN: 900}}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Fenceable(3, 1); err != nil {
+		t.Error(err)
+	}
+	if n.Fenceable(4, 1) == nil {
+		t.Error("timeline 4 may be fenced")
+	}
+}

@@ -80,9 +80,12 @@ func (n *Node) silent(members []string) (names []string, some bool) {
 }
 
 // Highest returns the highest timeline that this node's store has, or that a member has or had, as far as it has said;
-// 1 is always there.
+// 1 is always there. That of a promise counts, too, which is the higher one of a store that was emptied.
 func (n *Node) Highest() lsn.TimelineID {
 	highest := max(n.o.Store.Positions().Timeline, 1)
+	if n.o.Details != nil {
+		highest = max(highest, n.o.Details().Promised.Timeline)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, a := range n.statuses.heard {

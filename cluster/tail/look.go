@@ -64,6 +64,7 @@ type Row struct {
 	Why     string  `json:"why"`                // in words
 
 	asideTo lsn.LSN // it has set WAL up to there aside, which is why its end is not final; Invalid: another reason
+	lacks   bool    // its store lacks WAL that it had, or may have had: where that ends does not tell what it reported
 }
 
 // Attached is a standby's session.
@@ -114,13 +115,13 @@ func withStrangers(members []Member) []Member {
 	return all
 }
 
-// timeline sets the timeline that is left, and its beginning: the one that was asked for, or the highest of all
-// members.
+// timeline sets the timeline that is left, and its beginning: the one that was asked for, or the highest that a member
+// has, or had before its store was emptied.
 func (l *look) timeline() {
 	l.tail.Timeline = l.ask.Timeline
 	for _, m := range l.members {
 		if l.ask.Timeline == 0 {
-			l.tail.Timeline = max(l.tail.Timeline, m.Status.Timeline)
+			l.tail.Timeline = max(l.tail.Timeline, m.Status.Timeline, m.Status.PromisedOn)
 		}
 	}
 	if l.tail.Timeline == 0 {
@@ -151,16 +152,15 @@ func (l *look) describe(m Member) Row {
 	case m.Relapsed:
 		r.Why = "its boot number was used before: its data_dir is an old copy, or was lost"
 	case a.Timeline == 0:
-		r.Why = empty(m)
-		if r.asideTo = l.setAside(a).To; r.asideTo != lsn.Invalid {
-			r.Why += fmt.Sprintf(", and WAL up to %s was given up there", r.asideTo)
-		}
+		r.Why, r.asideTo = l.emptied(m)
 	case a.System != l.members[0].Status.System:
 		r.Why = "it has WAL of another system"
 	case a.Fenced < t:
 		r.Why = "not fenced"
 	case a.Timeline > t:
 		r.Why = "has left the timeline"
+	case a.PromisedOn > a.Timeline:
+		r.Why = begunAnew(a)
 	case a.Owed > a.Flushed:
 		r.Why = "its store owes WAL up to " + a.Owed.String()
 	case a.Timeline == t && t > 1 && a.Begin == lsn.Invalid:
@@ -181,6 +181,8 @@ func (l *look) describe(m Member) Row {
 	default:
 		r.Final, r.Why = true, "fenced"
 	}
+	r.lacks = a.PromisedOn > a.Timeline || a.Timeline == 0 && m.Said ||
+		a.Timeline == t && max(a.PromisedHere(), m.Had) > max(a.Flushed, a.Written)
 	return r
 }
 

@@ -33,6 +33,11 @@ func open(m *Member)    { m.Status.Fenced = 2 }
 func away(m *Member)    { m.Reached, m.Status.Fenced = false, 2 }
 func unheard(m *Member) { *m = Member{Status: MemberStatus{Node: m.Status.Node}} }
 
+// begins is on timeline 1 so far: its store was emptied when it was on timeline 3.
+func begins(m *Member) {
+	m.Status.Timeline, m.Status.Begin, m.Status.Promised, m.Status.PromisedOn = 1, 0, 900, 3
+}
+
 func TestLook(t *testing.T) {
 	const any2 = "ANY 2 (s1, s2, s3)"
 	for _, c := range []struct {
@@ -148,6 +153,21 @@ func TestLook(t *testing.T) {
 		{"it is known by one that is away", []Member{fenced("b", "ANY 1 (s1)", 100, at("s1", 100)),
 			with(with(fenced("a", "ANY 1 (s1)", 100), away), func(m *Member) { m.Status.Members = []string{"b", "c"} })},
 			Ask{}, "NOT PROVEN: c: is in cluster.members of a"},
+		{"it was emptied, and is not as far again", []Member{fenced("b", "ANY 1 (b, s1)", 90, at("s1", 900)),
+			with(fenced("a", "ANY 1 (a, s1)", 90), begins)}, Ask{},
+			"NOT PROVEN: a: its store was emptied and is on timeline 1 so far, and it had reported WAL of timeline 3 up to 0/384, and " +
+				"ANY 1 (a, s1) may have been satisfied by a, whose ends are not final: say where its reports end, --end a=LSN"},
+		{"and its end is given, which is beyond the candidate's", []Member{fenced("b", "ANY 1 (b, s1)", 90, at("s1", 850)),
+			with(fenced("a", "ANY 1 (a, s1)", 90), begins)}, Ask{Ends: map[string]lsn.LSN{"a": 0}},
+			"NOT PROVEN: nobody who is reached has WAL up to 0/384"},
+		{"all were emptied", []Member{with(fenced("a", "ANY 1 (s1)", 90), begins)}, Ask{Ends: map[string]lsn.LSN{"s1": 850}},
+			"NOT PROVEN: no proxy that is reached knows where timeline 3 begins"},
+		{"and another timeline is said", []Member{with(fenced("a", "ANY 1 (s2)", 90), begins)},
+			Ask{Timeline: 1, Ends: map[string]lsn.LSN{"s1": 850, "a": 90}},
+			"NOT PROVEN: a had reported WAL of timeline 3: that is the one to leave"},
+		{"its store is empty", []Member{fenced("b", "ANY 1 (s2)", 90, at("s1", 90)), with(fenced("a", "", 90), func(m *Member) {
+			m.Status = MemberStatus{Node: "a", Fenced: 3}
+		})}, Ask{}, "a: its store is empty, and without a rule its own store releases commits: say where its reports end, --end a=LSN"},
 		{"a proxy that has not followed yet", []Member{fenced("a", any2, 100, at("s1", 100)),
 			with(fenced("b", any2, 900), func(m *Member) { m.Status.Timeline = 2 })}, Ask{}, "proven"},
 	} {

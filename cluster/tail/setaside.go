@@ -20,6 +20,35 @@ func (l *look) setAside(a MemberStatus) (x loss.Loss) {
 	return x
 }
 
+// emptied says why the end of a proxy without WAL is not final. asideTo is where the WAL ends that it has set aside, if
+// it reported nothing beyond that. Only a promise under a rule shows that: the store may have gone on since, and have
+// been emptied later.
+func (l *look) emptied(m Member) (why string, asideTo lsn.LSN) {
+	a, x := m.Status, l.setAside(m.Status)
+	why = empty(m)
+	if x.To == lsn.Invalid {
+		return why, lsn.Invalid
+	}
+	why += fmt.Sprintf(", and WAL up to %s was given up there", x.To)
+	ruled := m.Heard && m.Rule.Names != "" &&
+		(m.Rule.Established || m.Rule.Generation == 0 || m.Rule.Before.Names != "")
+	if ruled && a.PromisedOn == l.tail.Timeline && a.Promised <= x.To {
+		asideTo = x.To
+	}
+	return why, asideTo
+}
+
+// begunAnew says why the end of a proxy is not final whose store was emptied, and has not got to the timeline again on
+// which it was.
+func begunAnew(a MemberStatus) string {
+	why := fmt.Sprintf("its store was emptied and is on timeline %s so far, and it had reported WAL of timeline %s",
+		a.Timeline, a.PromisedOn)
+	if a.Promised == allStored {
+		return why + ": nobody knows how far"
+	}
+	return why + " up to " + a.Promised.String()
+}
+
 // keepsAside tells how the WAL is kept that the proxy of a row has set aside.
 func (r Row) keepsAside() string {
 	todo := fmt.Sprintf("say --end %s=%s: of the WAL that it has set aside it reported nothing beyond (%s)", r.Node,

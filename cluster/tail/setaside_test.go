@@ -80,4 +80,21 @@ func TestLookAfterWALWasSetAside(t *testing.T) {
 	if v.State != NotProven || strings.Contains(v.String(), "--end a=0/64") {
 		t.Errorf("%s", v)
 	}
+	// A loss of long ago says nothing about the end of a proxy that has gone on since, and was emptied then.
+	for _, promised := range []lsn.LSN{80, 900} {
+		emptied := func(rule string) Member {
+			return with(fenced("a", rule, 0), func(m *Member) { empty(m); m.Status.Promised = promised })
+		}
+		all := []Member{emptied(""), with(emptied(""), func(m *Member) { m.Status.Promised, m.Status.PromisedOn = 0, 0 })}
+		if promised > 100 {
+			all = append(all, emptied(rule))
+		}
+		for _, m := range all {
+			v, _ = Look([]Member{with(m, func(m *Member) { m.Status.GivenUp[0].Instead = true })}, Ask{Candidate: "s1", Ends: ends()}).Of("s1")
+			if s := v.String(); v.State != NotProven || strings.Contains(s, "=0/64") || strings.Contains(s, "the fence prints") ||
+				!strings.Contains(s, "say where its reports end, --end a=LSN (docs/failover.md, A proxy is gone for good)") {
+				t.Errorf("promised %s: %s", promised, v)
+			}
+		}
+	}
 }

@@ -70,6 +70,10 @@ func (l *look) verdict(name string) Verdict {
 		if r.Timeline > l.tail.Timeline {
 			v = v.because(fmt.Sprintf("%s is on timeline %s already: that is the one to leave", r.Node, r.Timeline))
 		}
+		if l.tail.Timeline < r.PromisedOn && r.Timeline < r.PromisedOn {
+			v = v.because(fmt.Sprintf("%s had reported WAL of timeline %s: that is the one to leave", r.Node,
+				r.PromisedOn))
+		}
 		if l.unfenced(r) { // what can be fenced is fenced first (ruling R2)
 			why := fmt.Sprintf("%s is not fenced: run replproxy fence --timeline %s there", r.Node, l.tail.Timeline)
 			if quiet := silence(r); quiet != "" {
@@ -130,6 +134,12 @@ func (l *look) explain(g Gap, unknown []Holder) string {
 	if !row.Reached && row.KnownBy == "" {
 		head += ", and it is not reached"
 		todo += ", or where its reports end if it is gone for good (" + goneForGood + ")"
+	}
+	if row.lacks {
+		todo = fmt.Sprintf("say where its reports end, --end %s=LSN (%s)", row.Node, goneForGood)
+		if row.Fenced < l.tail.Timeline {
+			todo = "fence it and " + todo
+		}
 	}
 	if row.asideTo != lsn.Invalid && row.Reached && row.Fenced >= l.tail.Timeline {
 		todo = row.keepsAside()
