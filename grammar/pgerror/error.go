@@ -67,6 +67,8 @@ const (
 	TooManyConnections      Code = "53300"
 	ConfigurationLimit      Code = "53400"
 	ProgramLimitExceeded    Code = "54000"
+	StatementTooComplex     Code = "54001"
+	TooManyColumns          Code = "54011"
 	ObjectNotInPrerequisite Code = "55000"
 	ObjectInUse             Code = "55006"
 	QueryCanceled           Code = "57014"

@@ -14,6 +14,13 @@ const maxExponent = 100
 // minSignificant is NUMERIC_MIN_SIG_DIGITS: a quotient has at least as many digits that mean something.
 const minSignificant = 16
 
+// The bounds of PostgreSQL's format: digits before and behind the point, and of a quotient those behind it.
+const (
+	maxWhole    = 131072
+	maxScale    = 16383
+	maxQuotient = 1000
+)
+
 // decimals is the number of decimal digits in one of PostgreSQL's digits, which are of base 10000.
 const decimals = 4
 
@@ -100,11 +107,11 @@ func (n Number) Calculate(op string, m Number) (Number, error) {
 	a, b := n.Round(scale), m.Round(scale)
 	switch op {
 	case "+":
-		return Number{a.Digits.Add(a.Digits, b.Digits), scale}, nil
+		return Number{a.Digits.Add(a.Digits, b.Digits), scale}.fit()
 	case "-":
-		return Number{a.Digits.Sub(a.Digits, b.Digits), scale}, nil
+		return Number{a.Digits.Sub(a.Digits, b.Digits), scale}.fit()
 	case "*":
-		return Number{new(big.Int).Mul(n.Digits, m.Digits), n.Scale + m.Scale}, nil
+		return Number{new(big.Int).Mul(n.Digits, m.Digits), n.Scale + m.Scale}.fit()
 	}
 	if m.Digits.Sign() == 0 {
 		return Number{}, pgerror.New(pgerror.DivisionByZero, "division by zero")
@@ -118,11 +125,23 @@ func (n Number) Calculate(op string, m Number) (Number, error) {
 	if d1 <= d2 {
 		weight--
 	}
-	scale = max(minSignificant-weight*decimals, n.Scale, m.Scale, 0)
+	scale = min(max(minSignificant-weight*decimals, n.Scale, m.Scale, 0), maxQuotient)
 	// One digit more than asked for is enough to round: the rest only matters when it is 5 and then nothing, which Quo
 	// tells by truncating towards zero.
 	digits := new(big.Int).Mul(n.Digits, power(scale+1+m.Scale))
-	return Number{digits.Quo(digits, new(big.Int).Mul(m.Digits, power(n.Scale))), scale + 1}.Round(scale), nil
+	return Number{digits.Quo(digits, new(big.Int).Mul(m.Digits, power(n.Scale))), scale + 1}.Round(scale).fit()
+}
+
+// fit returns the number as PostgreSQL can keep it: digits too far behind the point are rounded away.
+func (n Number) fit() (Number, error) {
+	if n.Scale > maxScale {
+		n = n.Round(maxScale)
+	}
+	// A decimal digit takes more than three bits.
+	if n.Digits.BitLen() > 3*maxWhole && new(big.Int).Abs(n.Digits).Cmp(power(maxWhole+n.Scale)) >= 0 {
+		return Number{}, pgerror.New(pgerror.NumericOutOfRange, "value overflows numeric format")
+	}
+	return n, nil
 }
 
 // leading returns weight and value of the first digit of base 10000 that is not 0; 0 and 0 for the number 0.

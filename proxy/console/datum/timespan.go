@@ -172,7 +172,7 @@ func After(t time.Time, s Span, zone *time.Location) (time.Time, error) {
 		u = first.AddDate(0, 0, min(u.Day(), last)-1)
 	}
 	u = u.AddDate(0, 0, int(s.Days))
-	u = time.UnixMicro(u.UnixMicro() + s.Micros).UTC()
+	u = time.Unix(u.Unix()+s.Micros/1e6, int64(u.Nanosecond())+s.Micros%1e6*1e3).UTC() // int64 holds no such µs
 	if u.Year() < 1 || u.Year() > 9999 {
 		return u, pgerror.New(pgerror.DatetimeOverflow, "timestamp out of range")
 	}

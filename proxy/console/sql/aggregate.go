@@ -42,7 +42,7 @@ func (a *analyzer) aggregate(n *node) *expr {
 	}
 	a.aggregates = append(a.aggregates, g)
 	i := len(a.aggregates) - 1
-	return &expr{typ: g.sum, at: n.at, eval: func(f *frame) datum.Value { return f.results[i] }}
+	return &expr{typ: g.sum, at: n.at, run: func(f *frame) datum.Value { return f.results[i] }}
 }
 
 // result returns the type of the aggregate; 0: there is none of its argument.

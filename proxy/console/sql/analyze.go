@@ -12,7 +12,7 @@ import (
 // expr is an expression whose type was found.
 type expr struct {
 	typ      datum.Type
-	eval     func(*frame) datum.Value // throws
+	run      func(*frame) datum.Value // throws; called by eval
 	constant bool
 	columns  bool   // it reads a column
 	column   int    // the number of the column that it is; 0: none
@@ -35,19 +35,21 @@ type analyzer struct {
 	inside       bool    // an aggregate
 	aggregates   []*aggregate
 	bare         *node // the first column outside of aggregates
+	depth        int   // of the expression that is looked at
+	slots        int   // how many values are kept for later parts of their expression
 }
 
 // maxParameters bounds $n.
 const maxParameters = 100
 
 func constant(t datum.Type, v datum.Value, at int) *expr {
-	return &expr{typ: t, constant: true, at: at, null: v == nil, eval: func(*frame) datum.Value { return v }}
+	return &expr{typ: t, constant: true, at: at, null: v == nil, run: func(*frame) datum.Value { return v }}
 }
 
 // strict makes a call of f, which is NULL where an argument is. It is evaluated at once when all are constants.
-func strict(t datum.Type, at int, f func(f *frame, v values) datum.Value, args ...*expr) *expr {
+func (a *analyzer) strict(t datum.Type, at int, f func(f *frame, v values) datum.Value, args ...*expr) *expr {
 	e := loose(t, at, nil, args...)
-	e.eval = func(fr *frame) datum.Value {
+	e.run = func(fr *frame) datum.Value {
 		values := make([]datum.Value, len(args))
 		for i, a := range args {
 			if values[i] = a.eval(fr); values[i] == nil {
@@ -61,12 +63,12 @@ func strict(t datum.Type, at int, f func(f *frame, v values) datum.Value, args .
 			return e
 		}
 	}
-	return constant(t, e.eval(&frame{}), e.at)
+	return constant(t, e.eval(&frame{steps: a.w.Steps}), e.at)
 }
 
 // loose makes an expression out of others, at the leftmost of their places.
-func loose(t datum.Type, at int, eval func(*frame) datum.Value, args ...*expr) *expr {
-	e := &expr{typ: t, at: at, eval: eval}
+func loose(t datum.Type, at int, run func(*frame) datum.Value, args ...*expr) *expr {
+	e := &expr{typ: t, at: at, run: run}
 	for _, a := range args {
 		e.columns = e.columns || a.columns
 		e.at = min(e.at, a.at)
@@ -75,6 +77,10 @@ func loose(t datum.Type, at int, eval func(*frame) datum.Value, args ...*expr) *
 }
 
 func (a *analyzer) expr(n *node) *expr {
+	if a.depth++; a.depth > maxDepth { // a chain of operators, which the parser reads in a loop
+		throw(errDeep(), n.at)
+	}
+	defer func() { a.depth-- }()
 	switch n.kind {
 	case "column":
 		return a.column(n)
@@ -92,7 +98,7 @@ func (a *analyzer) expr(n *node) *expr {
 		return a.parameter(n)
 	case "not":
 		e := a.boolean(a.expr(n.kids[0]), "NOT")
-		return strict(datum.Bool, n.at, func(_ *frame, v values) datum.Value { return !v[0].(bool) }, e)
+		return a.strict(datum.Bool, n.at, func(_ *frame, v values) datum.Value { return !v[0].(bool) }, e)
 	case "is":
 		return a.is(n)
 	case "in":
@@ -148,8 +154,8 @@ func (a *analyzer) column(n *node) *expr {
 			if !a.inside && a.bare == nil {
 				a.bare = n
 			}
-			eval := func(f *frame) datum.Value { return f.row[i] }
-			return &expr{typ: c.Type, columns: true, column: i + 1, at: n.at, eval: eval}
+			run := func(f *frame) datum.Value { return f.row[i] }
+			return &expr{typ: c.Type, columns: true, column: i + 1, at: n.at, run: run}
 		}
 	}
 	if n.of == "" && n.text == a.alias && a.table != "" {
@@ -170,7 +176,7 @@ func (a *analyzer) parameter(n *node) *expr {
 	for len(a.parameters) < i {
 		a.parameters = append(a.parameters, 0)
 	}
-	e := &expr{typ: a.parameters[i-1], at: n.at, eval: func(f *frame) datum.Value { return f.args[i-1] }}
+	e := &expr{typ: a.parameters[i-1], at: n.at, run: func(f *frame) datum.Value { return f.args[i-1] }}
 	if e.typ == 0 || e.typ == datum.Unknown {
 		e.typ, e.param = datum.Unknown, i
 		a.unknown = append(a.unknown, e)

@@ -86,6 +86,8 @@ func (p *parser) call(n *node, keyword bool) *node {
 		return n
 	}
 	switch {
+	case n.kind != "call" && p.peek().Is("*"):
+		throw(wrong(p.peek()), p.peek().at)
 	case p.takeAll("*", ")"):
 		n.of = "*"
 	case p.peek().Is("*"):

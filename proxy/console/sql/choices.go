@@ -37,11 +37,13 @@ func (a *analyzer) choose(n *node) *expr {
 // caseOf makes a CASE: of a value, or of conditions.
 func (a *analyzer) caseOf(n *node) *expr {
 	var of *expr
+	keep := nothing
 	if n.kids[0] != nil {
 		of = a.expr(n.kids[0])
 		if refuseWidened(of); of.typ == datum.Unknown {
 			of = a.coerce(of, datum.Text, implicit, of.at)
 		}
+		of, keep = a.keep(of)
 	}
 	var when []*expr
 	results := []*expr{constant(datum.Unknown, nil, n.at)}
@@ -57,6 +59,7 @@ func (a *analyzer) caseOf(n *node) *expr {
 	}
 	t, results, _ := a.common("CASE", results)
 	return loose(t, n.at, func(f *frame) datum.Value {
+		keep(f)
 		for i, w := range when {
 			if w.eval(f) == true {
 				return results[i+1].eval(f)
@@ -68,7 +71,7 @@ func (a *analyzer) caseOf(n *node) *expr {
 
 // in makes IN: the items without columns are of one type.
 func (a *analyzer) in(n *node) *expr {
-	l := a.expr(n.kids[0])
+	l, keep := a.keep(a.expr(n.kids[0]))
 	var items, fixed []*expr
 	for _, kid := range n.kids[1:] {
 		if e := a.expr(kid); e.columns {
@@ -82,20 +85,30 @@ func (a *analyzer) in(n *node) *expr {
 			fixed = out[1:]
 		}
 	}
-	op, join := "=", "or"
+	op, decides := "=", true
 	if n.text == "not" {
-		op, join = "<>", "and"
+		op, decides = "<>", false
 	}
-	var out *expr
+	var all []*expr
 	for _, item := range append(fixed, items...) {
-		e := a.binary(op, l, item, n.at)
-		if out == nil {
-			out = e
-		} else {
-			out = a.logic(join, n.at, out, e)
-		}
+		all = append(all, a.binary(op, l, item, n.at))
 	}
-	return out
+	if len(all) == 1 {
+		return after(keep, all[0])
+	}
+	return loose(datum.Bool, n.at, func(f *frame) datum.Value {
+		keep(f)
+		var out datum.Value = !decides
+		for _, e := range all {
+			switch e.eval(f) {
+			case decides:
+				return decides
+			case nil:
+				out = nil
+			}
+		}
+		return out
+	}, all...)
 }
 
 func (a *analyzer) between(n *node) *expr {
@@ -103,8 +116,12 @@ func (a *analyzer) between(n *node) *expr {
 	if n.text == "not" {
 		low, high, join = "<", ">", "or"
 	}
-	l := a.binary(low, a.expr(n.kids[0]), a.expr(n.kids[1]), n.at)
-	return a.logic(join, n.at, l, a.binary(high, a.expr(n.kids[0]), a.expr(n.kids[2]), n.at))
+	of, keep := a.keep(a.expr(n.kids[0]))
+	l := a.binary(low, of, a.expr(n.kids[1]), n.at)
+	if n.kids[0].kind == "parameter" { // it has a type by now
+		of = a.expr(n.kids[0])
+	}
+	return after(keep, a.logic(join, n.at, l, a.binary(high, of, a.expr(n.kids[2]), n.at)))
 }
 
 // sign makes a value of the other sign, or with a plus of the same.

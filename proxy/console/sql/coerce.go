@@ -49,7 +49,7 @@ func (a *analyzer) coerce(e *expr, to datum.Type, how, at int) *expr {
 		volatile.constant = false
 		e = &volatile
 	}
-	return strict(to, min(at, e.at), func(fr *frame, v values) datum.Value {
+	return a.strict(to, min(at, e.at), func(fr *frame, v values) datum.Value {
 		if f == nil {
 			return ioConvert(fr, from, to, v[0])
 		}
@@ -61,6 +61,7 @@ func (a *analyzer) coerce(e *expr, to datum.Type, how, at int) *expr {
 func ioConvert(f *frame, from, to datum.Type, v datum.Value) datum.Value {
 	zone := zoneOf(f)
 	text := datum.AsText(from, v, zone)
+	f.steps.spend(size(text))
 	v, err := datum.Parse(to, text, zone)
 	if err != nil {
 		panic(pgerror.From(err))

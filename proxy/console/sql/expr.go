@@ -53,8 +53,9 @@ func ends(t Token) bool {
 // expr reads an expression whose operators are stronger than least.
 func (p *parser) expr(least int) *node {
 	if p.depth++; p.depth > maxDepth {
-		throw(unsupported("so deep an expression"), p.peek().at)
+		throw(errDeep(), p.peek().at)
 	}
+	p.count()
 	defer func() { p.depth-- }()
 	left, last := p.prefix(), 0
 	for {
@@ -71,6 +72,7 @@ func (p *parser) expr(least int) *node {
 		if last = s; t.Kind == Word && len(p.tokens) > 1 && ends(p.tokens[1]) && !t.Is("isnull", "notnull") { // a name
 			throw(unsupported(t.raw), t.at)
 		}
+		p.count()
 		switch s {
 		case strengthOr, strengthAnd, strengthCompare, strengthOther, strengthSum, strengthProduct:
 			p.next()
@@ -101,6 +103,7 @@ func (p *parser) prefix() *node {
 	}
 	n := p.primary()
 	for p.peek().Is("::") {
+		p.count()
 		at := p.next().at
 		n = &node{kind: "cast", at: at, kids: []*node{n}, text: p.typeName()}
 	}

@@ -28,6 +28,7 @@ func (a *analyzer) call(n *node) *expr {
 			if e, failed := v.(*pgerror.Error); failed {
 				throw(e, 0)
 			}
+			f.steps.spend(size(v))
 			return v
 		})
 	}
@@ -53,15 +54,15 @@ func (a *analyzer) call(n *node) *expr {
 	case n.kind == "nullif":
 		return a.nullif(n, args)
 	case n.kind == "extract" && args[0].typ == datum.Interval && takes(datum.Interval):
-		return strict(datum.Numeric, n.at, func(_ *frame, v values) datum.Value {
+		return a.strict(datum.Numeric, n.at, func(_ *frame, v values) datum.Value {
 			return v[0].(datum.Span).Epoch()
 		}, args...)
 	case n.kind == "extract" && args[0].typ == datum.Timestamptz && takes(datum.Timestamptz):
-		return strict(datum.Numeric, n.at, func(_ *frame, v values) datum.Value {
+		return a.strict(datum.Numeric, n.at, func(_ *frame, v values) datum.Value {
 			return datum.Scaled(v[0].(time.Time).UnixMicro(), 6)
 		}, args...)
 	case n.text == "pg_wal_lsn_diff" && takes(datum.LSN, datum.LSN):
-		return strict(datum.Numeric, n.at, lsnDifference, args...)
+		return a.strict(datum.Numeric, n.at, lsnDifference, args...)
 	case n.text == "current_setting" && takes(datum.Text):
 		return a.setting(n.at, args[0], nil)
 	case n.text == "current_setting" && takes(datum.Text, datum.Bool):
@@ -78,7 +79,7 @@ func (a *analyzer) setting(at int, args ...*expr) *expr {
 	if args[1] == nil {
 		args[1] = constant(datum.Bool, false, at)
 	}
-	return strict(datum.Text, at, func(f *frame, v values) datum.Value {
+	return a.strict(datum.Text, at, func(f *frame, v values) datum.Value {
 		value, ok := f.w.Setting(v[0].(string))
 		switch {
 		case ok:
@@ -92,15 +93,20 @@ func (a *analyzer) setting(at int, args ...*expr) *expr {
 
 func (a *analyzer) nullif(n *node, args []*expr) *expr {
 	refuseWidened(args...)
-	l, r := a.comparands("=", args[0], args[1], n.at)
+	of, keep := a.keep(args[0])
+	l, r := a.comparands("=", of, args[1], n.at)
 	result := l
-	if t := args[0].typ; t == datum.Name || t == datum.Int4 && l.typ == datum.Int8 {
-		result = args[0]
+	if t := of.typ; t == datum.Name || t == datum.Int4 && l.typ == datum.Int8 {
+		result = of
 	}
 	return loose(result.typ, n.at, func(f *frame) datum.Value {
+		keep(f)
 		x, y := l.eval(f), r.eval(f)
 		if x != nil && y != nil && datum.Compare(x, y) == 0 {
 			return nil
+		}
+		if result == l {
+			return x
 		}
 		return result.eval(f)
 	}, l, r)

@@ -233,11 +233,15 @@ func number(query string, i, at int) int {
 // operators are the characters that operators are made of.
 const operators = "+-*/<>=~!@#%^&|`?"
 
+// maxOperator bounds what is looked at of a run of operator characters, so that n signs cost n steps. PostgreSQL's
+// longest operator has 63.
+const maxOperator = 64
+
 // operator returns the longest operator at the beginning of s. A sign is its last character only where one of the
 // characters before it is not of standard SQL.
 func operator(s string) string {
 	n := 0
-	for n < len(s) && strings.IndexByte(operators, s[n]) >= 0 {
+	for n < min(len(s), maxOperator) && strings.IndexByte(operators, s[n]) >= 0 {
 		n++
 	}
 	for _, begin := range []string{"--", "/*"} {
@@ -245,7 +249,8 @@ func operator(s string) string {
 			n = i
 		}
 	}
-	for n > 1 && (s[n-1] == '+' || s[n-1] == '-') && !strings.ContainsAny(s[:n-1], "~!@#%^&|`?") {
+	other := strings.IndexAny(s[:n], "~!@#%^&|`?")
+	for n > 1 && (s[n-1] == '+' || s[n-1] == '-') && (other < 0 || other >= n-1) {
 		n--
 	}
 	return s[:n]

@@ -3,11 +3,12 @@ package sql
 import "github.com/replproxy/replproxy/grammar/pgerror"
 
 // like reports whether a text is as a pattern, in which % stands for any and _ for one character.
-func like(text, wanted string) bool {
+func like(text, wanted string, steps *Steps) bool {
 	s, pattern := []rune(text), []rune(wanted)
 	// at and restart are where to go on when a character does not match: one character further behind the last %.
 	i, j, at, restart := 0, 0, -1, 0
 	for i < len(s) || j < len(pattern) {
+		steps.spend(1)
 		if j < len(pattern) {
 			c, step := pattern[j], 1
 			switch {

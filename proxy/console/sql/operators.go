@@ -19,7 +19,7 @@ func (a *analyzer) binary(op string, l, r *expr, at int) *expr {
 	switch op {
 	case "=", "<>", "<", "<=", ">", ">=":
 		l, r = a.comparands(op, l, r, at)
-		return strict(datum.Bool, at, func(_ *frame, v values) datum.Value {
+		return a.strict(datum.Bool, at, func(_ *frame, v values) datum.Value {
 			c := datum.Compare(v[0], v[1])
 			return c == 0 && strings.Contains(op, "=") || c < 0 && op[0] == '<' || c > 0 && strings.Contains(op, ">")
 		}, l, r)
@@ -31,19 +31,20 @@ func (a *analyzer) binary(op string, l, r *expr, at int) *expr {
 			l = a.coerce(l, datum.Text, implicit, l.at)
 		}
 		l, r = a.coerce(l, datum.Text, implicit, l.at), a.coerce(r, datum.Text, implicit, r.at)
-		return strict(datum.Bool, at, func(_ *frame, v values) datum.Value {
+		return a.strict(datum.Bool, at, func(f *frame, v values) datum.Value {
 			s, pattern := v[0].(string), v[1].(string)
 			if strings.HasSuffix(op, "*") {
 				s, pattern = lower(s), lower(pattern)
 			}
-			return like(s, pattern) != (op[0] == '!')
+			return like(s, pattern, f.steps) != (op[0] == '!')
 		}, l, r)
 	case "||":
 		if !isText(l) && !isText(r) {
 			throw(unsupported("operator "+op), at)
 		}
 		l, r = a.coerce(l, datum.Text, explicit, l.at), a.coerce(r, datum.Text, explicit, r.at)
-		return strict(datum.Text, at, func(_ *frame, v values) datum.Value {
+		return a.strict(datum.Text, at, func(f *frame, v values) datum.Value {
+			f.steps.spend(size(v[0]) + size(v[1]))
 			return v[0].(string) + v[1].(string)
 		}, l, r)
 	}
@@ -110,7 +111,7 @@ func (a *analyzer) arithmetic(op string, l, r *expr, at int) *expr {
 		return nil
 	}
 	to := func(lt, rt, result datum.Type, f func(*frame, values) datum.Value) *expr {
-		return strict(result, at, f, a.coerce(l, lt, implicit, l.at), a.coerce(r, rt, implicit, r.at))
+		return a.strict(result, at, f, a.coerce(l, lt, implicit, l.at), a.coerce(r, rt, implicit, r.at))
 	}
 	if l.widened && (r.widened || r.typ == datum.Unknown) || r.widened && l.typ == datum.Unknown {
 		return nil // the result would be a smallint
@@ -158,7 +159,8 @@ func (a *analyzer) arithmetic(op string, l, r *expr, at int) *expr {
 			return integers(t, op, v[0].(int64), v[1].(int64))
 		})
 	case t == datum.Numeric:
-		return to(t, t, t, func(_ *frame, v values) datum.Value {
+		return to(t, t, t, func(f *frame, v values) datum.Value {
+			f.steps.spend(size(v[0]) * size(v[1]))
 			return must(v[0].(datum.Number).Calculate(op, v[1].(datum.Number)))
 		})
 	case t == datum.Float8 && op != "%":

@@ -46,13 +46,11 @@ type selection struct {
 	limit, offset *node
 }
 
-// maxDepth bounds how deep expressions nest, for the stack's sake.
-const maxDepth = 200
-
 // parser reads the tokens of one statement.
 type parser struct {
 	tokens []Token
 	depth  int
+	nodes  int
 }
 
 // Parse splits a query into its statements. Empty ones are left out. The error is a *pgerror.Error.
@@ -141,6 +139,7 @@ func (p *parser) selection() *selection {
 	p.take("all")
 	for {
 		s.targets = append(s.targets, p.target())
+		few(len(s.targets), p.peek().at)
 		if !p.take(",") {
 			break
 		}
@@ -161,6 +160,7 @@ func (p *parser) selection() *selection {
 		p.want("by")
 		for {
 			s.order = append(s.order, p.ordering())
+			few(len(s.order), p.peek().at)
 			if !p.take(",") {
 				break
 			}

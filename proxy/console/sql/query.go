@@ -24,6 +24,7 @@ type World struct {
 	Now     time.Time
 	Major   int // whose ways are followed: of PostgreSQL
 	Zone    *time.Location
+	Steps   *Steps // nil: those of one statement
 }
 
 // Query is a SELECT that can be run. It may be run by several goroutines.
@@ -37,6 +38,7 @@ type Query struct {
 	keys          []key
 	limit, offset *expr
 	aggregates    []*aggregate
+	slots         int // of frame.kept
 }
 
 // key is a part of ORDER BY.
@@ -49,6 +51,7 @@ type key struct {
 // error is a *pgerror.Error.
 func Prepare(s Statement, w *World, known []datum.Type) (q *Query, err error) {
 	defer catch(&err)
+	w = w.metered()
 	sel := s.sel
 	a := &analyzer{w: w, alias: sel.alias, table: sel.table, parameters: slices.Clone(known)}
 	if sel.table != "" {
@@ -60,6 +63,7 @@ func Prepare(s Statement, w *World, known []datum.Type) (q *Query, err error) {
 	for _, t := range sel.targets {
 		if t.value.kind == "star" {
 			a.star(t.value, q)
+			few(len(q.targets), t.value.at)
 			continue
 		}
 		q.targets = append(q.targets, a.expr(t.value))
@@ -68,6 +72,7 @@ func Prepare(s Statement, w *World, known []datum.Type) (q *Query, err error) {
 			name = figureName(t.value, w.Major)
 		}
 		q.Columns = append(q.Columns, Column{Name: name})
+		few(len(q.targets), t.value.at)
 	}
 	if sel.where != nil {
 		bare := a.bare
@@ -101,7 +106,7 @@ func Prepare(s Statement, w *World, known []datum.Type) (q *Query, err error) {
 			fault(0, pgerror.IndeterminateDatatype, "could not determine data type of parameter $%d", i+1)
 		}
 	}
-	q.Parameters, q.aggregates = a.parameters, a.aggregates
+	q.Parameters, q.aggregates, q.slots = a.parameters, a.aggregates, a.slots
 	return q, nil
 }
 
@@ -139,7 +144,7 @@ func (a *analyzer) key(o ordering, targets []target, q *Query) key {
 		if i.typ != datum.Int4 {
 			fault(n.at, pgerror.SyntaxError, "non-integer constant in ORDER BY")
 		}
-		at := i.eval(nil).(int64)
+		at := i.eval(&frame{steps: a.w.Steps}).(int64)
 		if at < 1 || at > int64(len(q.targets)) {
 			fault(n.at, pgerror.InvalidColumnReference, "ORDER BY position %d is not in select list", at)
 		}

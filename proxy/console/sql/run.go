@@ -16,25 +16,32 @@ type frame struct {
 	w         *World
 	row, args []datum.Value
 	results   []datum.Value // of aggregates
+	kept      []datum.Value // of operands that are evaluated once and read several times
+	steps     *Steps
 }
 
 // Run returns the rows of the answer. args has a value for each of Parameters. The error is a *pgerror.Error.
 func (q *Query) Run(w *World, args []datum.Value) (rows [][]datum.Value, err error) {
 	defer catch(&err)
-	offset, limit := q.count(q.offset, w, args), q.count(q.limit, w, args)
+	w = w.metered()
+	kept := make([]datum.Value, q.slots) // each is stored before it is read, row by row
+	on := func(row []datum.Value) *frame {
+		return &frame{w: w, row: row, args: args, kept: kept, steps: w.Steps}
+	}
+	offset, limit := q.count(q.offset, on(nil)), q.count(q.limit, on(nil))
 	source := [][]datum.Value{nil}
 	if q.table != "" {
 		source = w.Rows(q.table)
 	}
 	var frames []*frame
 	for _, row := range source {
-		f := &frame{w: w, row: row, args: args}
+		f := on(row)
 		if q.where == nil || q.where.eval(f) == true {
 			frames = append(frames, f)
 		}
 	}
 	if len(q.aggregates) > 0 {
-		f := &frame{w: w, args: args}
+		f := on(nil)
 		for _, g := range q.aggregates {
 			f.results = append(f.results, g.over(frames))
 		}
@@ -54,6 +61,7 @@ func (q *Query) Run(w *World, args []datum.Value) (rows [][]datum.Value, err err
 	}
 	slices.SortStableFunc(all, func(x, y output) int {
 		for i, k := range q.keys {
+			w.Steps.spend(1)
 			if c := k.compare(x.keys[i], y.keys[i]); c != 0 {
 				return c
 			}
@@ -90,11 +98,11 @@ func truth(b bool) int {
 }
 
 // count evaluates LIMIT or OFFSET; nil: it bounds nothing.
-func (q *Query) count(e *expr, w *World, args []datum.Value) *int64 {
+func (q *Query) count(e *expr, f *frame) *int64 {
 	if e == nil {
 		return nil
 	}
-	n, ok := e.eval(&frame{w: w, args: args}).(int64)
+	n, ok := e.eval(f).(int64)
 	switch {
 	case !ok:
 		return nil
