@@ -135,8 +135,8 @@ func (w *words) show() (*command, error) {
 		name += "." + w.next().Text
 	}
 	return shown(func(s *Session) (table, error) {
-		if x := s.snapshot(); views()[name] == nil {
-			if own, ok := lookUp(name, x, s.major); ok {
+		if views()[name] == nil {
+			if own, ok := s.table(name); ok {
 				return own, nil
 			}
 		}

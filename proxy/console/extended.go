@@ -14,6 +14,7 @@ type prepared struct {
 	query     *sql.Query     // of a SELECT
 	command   *command       // of another one
 	columns   []sql.Column   // nil: it returns no rows
+	source    int            // bytes of its text and name
 }
 
 // portal is a prepared statement with its parameters, and what is left of its rows.
@@ -83,9 +84,12 @@ func (s *Session) parse(m *pgproto3.Parse) error {
 		if s.statements[m.Name] != nil {
 			return pgerror.New(pgerror.DuplicateStatement, "prepared statement \"%s\" already exists", m.Name)
 		}
-		if len(s.statements) >= maxStatements {
-			return pgerror.New(pgerror.ProgramLimitExceeded, "too many prepared statements")
+		if err := s.room(len(m.Query) + len(m.Name)); err != nil {
+			return err
 		}
+	}
+	if p.source = len(m.Query) + len(m.Name); p.query != nil {
+		p.statement = &sql.Statement{} // its words are not needed anymore
 	}
 	s.statements[m.Name] = p
 	s.say(&pgproto3.ParseComplete{})
@@ -239,8 +243,7 @@ func (s *Session) execute(m *pgproto3.Execute) error {
 			return err
 		}
 	}
-	s.rows(o, int(m.MaxRows))
-	return nil
+	return s.rows(o, int(m.MaxRows))
 }
 
 func (s *Session) closeOne(m *pgproto3.Close) error {

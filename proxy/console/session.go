@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -11,15 +12,6 @@ import (
 	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy/console/datum"
 	"github.com/replproxy/replproxy/proxy/console/sql"
-)
-
-// A session keeps no more than so many things for its client, who is trusted to look but not with memory.
-const (
-	maxStatements = 1000
-	maxPortals    = 100
-	maxSavepoints = 100
-	// MaxMessage bounds the body of a message. Statements of tools have a few kB.
-	MaxMessage = 1 << 20
 )
 
 // Client is the client of a session.
@@ -35,7 +27,8 @@ type Session struct {
 	snapshot func() *Snapshot
 	client   Client
 	major    int
-	now      time.Time // of the transaction
+	began    time.Time // of the transaction, for now()
+	seen     seen
 
 	settings   settings
 	savepoints []savepoint // of the transaction
@@ -46,7 +39,7 @@ type Session struct {
 	out        []byte // what is to be sent
 }
 
-// New makes a session. snapshot is called at each statement, from the goroutine that calls Message.
+// New makes a session. snapshot is called at most once for each message, from the goroutine that calls Message.
 func New(snapshot func() *Snapshot, c Client) *Session {
 	number, _, _ := strings.Cut(c.Parameters["server_version"], ".")
 	digits := strings.IndexFunc(number, func(r rune) bool { return r < '0' || r > '9' })
@@ -63,9 +56,22 @@ func New(snapshot func() *Snapshot, c Client) *Session {
 }
 
 // Message answers a message of the client, whose body is read anew by nobody else. The answer is to be sent before the
-// next one comes; flush: at once. A message that no frontend sends is a FATAL.
-func (s *Session) Message(typ byte, body []byte) (out []byte, flush bool, err error) {
+// next one comes; flush: at once. A message that no frontend sends is a FATAL. The end of ctx ends an evaluation.
+func (s *Session) Message(ctx context.Context, typ byte, body []byte) (out []byte, flush bool, err error) {
+	s.look(ctx)
+	return s.answer(typ, func() error { return s.handle(typ, body) })
+}
+
+// TooLong answers a message whose body is longer than MaxMessage, and was not read.
+func (s *Session) TooLong(typ byte, size int) (out []byte, flush bool, err error) {
 	s.out = nil
+	return s.answer(typ, func() error {
+		return pgerror.New(pgerror.ProgramLimitExceeded, "message of %d bytes is too long", size).
+			WithDetail("The console of replproxy takes %d bytes.", MaxMessage)
+	})
+}
+
+func (s *Session) answer(typ byte, handle func() error) (out []byte, flush bool, err error) {
 	switch typ {
 	case 'S':
 		s.skipping = false
@@ -80,7 +86,7 @@ func (s *Session) Message(typ byte, body []byte) (out []byte, flush bool, err er
 	if s.skipping && typ != 'Q' && typ != 'F' {
 		return nil, false, nil
 	}
-	if err := s.handle(typ, body); err != nil {
+	if err := handle(); err != nil {
 		s.fail(err)
 		s.skipping = typ != 'Q' && typ != 'F'
 	}
@@ -163,7 +169,7 @@ func (s *Session) ready() { s.say(&pgproto3.ReadyForQuery{TxStatus: s.status}) }
 func (s *Session) sync() {
 	if s.status == 'I' {
 		clear(s.portals)
-		s.now = time.Time{}
+		s.began = time.Time{}
 	}
 	s.ready()
 }
@@ -176,6 +182,9 @@ func (s *Session) query(text string) error {
 	all, err := sql.Parse(text)
 	if err != nil {
 		return err
+	}
+	if len(all) > maxQueries {
+		return pgerror.New(pgerror.ProgramLimitExceeded, "a query can have at most %d statements", maxQueries)
 	}
 	var ready []*prepared
 	for _, one := range all {
@@ -202,55 +211,46 @@ func (s *Session) query(text string) error {
 		if o.of.columns != nil {
 			s.say(rowDescription(o.of.columns, nil))
 		}
-		s.rows(o, 0)
+		if err := s.rows(o, 0); err != nil {
+			return err
+		}
 	}
 	if s.status == 'I' {
-		s.now = time.Time{}
+		s.began = time.Time{}
 	}
 	return nil
 }
 
-// world shows the tables to a statement, as they are now.
+// world shows the tables to a statement, as they were when its message came.
 func (s *Session) world() *sql.World {
-	if s.now.IsZero() {
-		s.now = time.Now().UTC().Truncate(time.Microsecond)
-	}
-	x := s.snapshot()
-	tables := map[string]table{}
-	find := func(name string) (table, bool) {
-		t, ok := tables[name]
-		if !ok {
-			if t, ok = lookUp(name, x, s.major); ok {
-				tables[name] = t
-			}
-		}
-		return t, ok
+	if s.began.IsZero() {
+		s.began = time.Now().UTC().Truncate(time.Microsecond)
 	}
 	return &sql.World{
-		Columns: func(name string) []sql.Column { t, _ := find(name); return t.columns },
-		Rows:    func(name string) [][]datum.Value { t, _ := find(name); return t.rows },
-		Call:    func(name string) (datum.Type, datum.Value, bool) { return s.call(name, x) },
-		Setting: s.setting, Now: s.now, Zone: s.settings.zone(), Major: s.major,
+		Columns: func(name string) []sql.Column { t, _ := s.table(name); return t.columns },
+		Rows:    func(name string) [][]datum.Value { t, _ := s.table(name); return t.rows },
+		Call:    s.call,
+		Setting: s.setting, Now: s.began, Zone: s.settings.zone(), Major: s.major, Steps: s.seen.steps,
 	}
 }
 
 // call returns the value of a function without arguments. The proxy is a server in recovery: it receives WAL.
-func (s *Session) call(name string, x *Snapshot) (datum.Type, datum.Value, bool) {
+func (s *Session) call(name string) (datum.Type, datum.Value, bool) {
 	switch name {
 	case "version":
-		text := "PostgreSQL " + s.client.Parameters["server_version"] + " behind replproxy " + x.Status.Version
+		text := "PostgreSQL " + s.client.Parameters["server_version"] + " behind replproxy " + s.now().Status.Version
 		return datum.Text, text, true
 	case "pg_is_in_recovery":
 		return datum.Bool, true, true
 	case "pg_last_wal_receive_lsn":
-		return datum.LSN, position(x.Status.Store.Flushed), true
+		return datum.LSN, position(s.now().Status.Store.Flushed), true
 	case "pg_last_wal_replay_lsn":
 		return datum.LSN, nil, true
 	case "pg_current_wal_lsn", "pg_current_wal_flush_lsn", "pg_current_wal_insert_lsn":
 		return datum.LSN, pgerror.New(pgerror.ObjectNotInPrerequisite, "recovery is in progress").
 			WithHint("WAL control functions cannot be executed during recovery."), true
 	case "pg_postmaster_start_time":
-		return datum.Timestamptz, moment(x.Status.StartedAt), true
+		return datum.Timestamptz, moment(s.now().Status.StartedAt), true
 	case "current_database":
 		return datum.Name, "replproxy", true
 	case "current_user", "session_user", "user":

@@ -65,14 +65,8 @@ func (s *Session) setting(name string) (value string, ok bool) {
 	if value, ok = s.settings.now[strings.ToLower(name)]; ok {
 		return value, true
 	}
-	if s.client.Settings != nil {
-		for known, value := range s.client.Settings() {
-			if strings.EqualFold(known, name) {
-				return value, true
-			}
-		}
-	}
-	return "", false
+	value, ok = s.ofPrimary()[strings.ToLower(name)]
+	return value, ok
 }
 
 // zone returns the session's time zone; UTC where this system does not know it.
@@ -110,6 +104,9 @@ func (s *Session) set(name, value string, local bool) error {
 				"setting parameter \"%s\" is not supported by the console of replproxy", name)
 		}
 		return pgerror.New(pgerror.UndefinedObject, "unrecognized configuration parameter \"%s\"", name)
+	}
+	if !known && len(s.settings.now) >= maxSettings {
+		return pgerror.New(pgerror.ProgramLimitExceeded, "too many settings")
 	}
 	taken := value
 	switch key {

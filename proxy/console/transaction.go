@@ -93,7 +93,7 @@ func (s *Session) warnOutside() {
 }
 
 func (s *Session) endTransaction() {
-	s.status, s.settings.before, s.settings.local, s.savepoints, s.now = 'I', nil, nil, nil, time.Time{}
+	s.status, s.settings.before, s.settings.local, s.savepoints, s.began = 'I', nil, nil, nil, time.Time{}
 	clear(s.portals)
 }
 

@@ -6,8 +6,12 @@ import (
 	"fmt"
 
 	"github.com/replproxy/replproxy/grammar/pgerror"
+	"github.com/replproxy/replproxy/internal/wire"
 	"github.com/replproxy/replproxy/proxy/console"
 )
+
+// maxSkipped bounds a message whose body is dropped and answered by an error. A longer one ends the session.
+const maxSkipped = 16 << 20
 
 // Console makes a session of the console for a client that has logged in. It must not block.
 type Console func(console.Client) *console.Session
@@ -29,16 +33,12 @@ func (s *session) converse(ctx context.Context) error {
 			return lostClient(err)
 		case h.Type == 'X':
 			return errOver
-		case known(h.Type) && (short(h.Type) && h.Size > maxShort || h.Size > console.MaxMessage):
+		case known(h.Type) && (short(h.Type) && h.Size > maxShort || h.Size > maxSkipped):
 			return fmt.Errorf("%w: message %q of %d bytes", errClientGone, h.Type, h.Size)
 		case !known(h.Type):
 			return pgerror.Fatal(pgerror.ProtocolViolation, "invalid frontend message type %d", h.Type)
 		}
-		body, err := s.client.body(ctx, h.Size, console.MaxMessage)
-		if err != nil {
-			return lostClient(err)
-		}
-		out, flush, err := talk.Message(h.Type, body)
+		out, flush, err := s.hear(ctx, talk, h)
 		if err != nil {
 			return err
 		}
@@ -49,4 +49,23 @@ func (s *session) converse(ctx context.Context) error {
 			return lostClient(err)
 		}
 	}
+}
+
+// hear reads the body of a message, and returns the console's answer.
+func (s *session) hear(ctx context.Context, talk *console.Session, h wire.Header) (out []byte, flush bool, err error) {
+	if h.Size > console.MaxMessage {
+		if err := s.client.skip(ctx, h.Size); err != nil {
+			return nil, false, lostClient(err)
+		}
+		return talk.TooLong(h.Type, h.Size)
+	}
+	body, err := s.client.body(ctx, h.Size, console.MaxMessage)
+	if err != nil {
+		return nil, false, lostClient(err)
+	}
+	out, flush, err = talk.Message(ctx, h.Type, body)
+	if err == nil && ctx.Err() != nil {
+		err = errShutdown()
+	}
+	return out, flush, err
 }

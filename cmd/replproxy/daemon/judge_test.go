@@ -91,7 +91,7 @@ func TestSameWords(t *testing.T) {
 	}
 	asked := console.New(func() *console.Snapshot { return &console.Snapshot{Status: &s} }, console.Client{})
 	for _, query := range []string{"SHOW STATUS\x00", "SELECT text FROM verdict\x00"} {
-		if out, _, err := asked.Message('Q', []byte(query)); err != nil || !strings.Contains(string(out), words) {
+		if out, _, err := asked.Message(t.Context(), 'Q', []byte(query)); err != nil || !strings.Contains(string(out), words) {
 			t.Errorf("the console: %q, %v", out, err)
 		}
 	}

@@ -16,14 +16,14 @@ const (
 	maxNodes = 10_000
 	// maxTargets is PostgreSQL's MaxTupleAttributeNumber.
 	maxTargets = 1664
-	// maxSteps bounds what a message of the client may cost: half a second of one core. A step is an operand of a row, a
-	// comparison to sort, a character in LIKE, or eight bytes of a text. 10,000 sessions by 50 operands are 500,000.
+	// maxSteps bounds the work for a message of the client: half a second of one core. A step is an operand of a row,
+	// a comparison to sort, a character in LIKE, or eight bytes of a text. 10,000 sessions by 50 operands are 500,000.
 	maxSteps = 4 << 20
-	// stepsPerLook is how many steps are taken between two looks at whether the session ends: a millisecond.
+	// stepsPerLook counts the steps between two checks of the session's end: a millisecond.
 	stepsPerLook = 1 << 12
 )
 
-// Steps counts what the evaluation of statements costs. Make it with [NewSteps]. It is not safe for concurrent use.
+// Steps counts the work of evaluating statements. Make it with [NewSteps]. It is not safe for concurrent use.
 type Steps struct {
 	left, look int
 	ended      func() error

@@ -9,6 +9,9 @@
 // error. What PostgreSQL has and this package does not is refused as 0A000 with the position. TestDifferential holds
 // both against servers.
 //
+// Bounds, in bounds.go with their reasons, hold for each statement: depth, nodes, output columns, and steps. An operand
+// that is read several times is evaluated once, so that cost grows with the text.
+//
 // Within the package a fault of the statement is thrown as a *pgerror.Error. Parse, Prepare and Run catch it, and
 // return it.
 package sql

@@ -233,7 +233,7 @@ func number(query string, i, at int) int {
 // operators are the characters that operators are made of.
 const operators = "+-*/<>=~!@#%^&|`?"
 
-// maxOperator bounds what is looked at of a run of operator characters, so that n signs cost n steps. PostgreSQL's
+// maxOperator bounds the characters that are searched for an operator, so that n signs cost n steps. PostgreSQL's
 // longest operator has 63.
 const maxOperator = 64
 
