@@ -22,7 +22,7 @@ type begunBelow struct {
 	disk  *vfs.Mem
 	store *walstore.Store
 	wal   map[lsn.TimelineID]*walstoretest.Generator
-	right server // writes timeline 3
+	right server // that is followed: it writes timeline 3 at first
 }
 
 func newBegunBelow(t *testing.T, promised func(end lsn.LSN) lsn.LSN) *begunBelow {
@@ -93,16 +93,21 @@ func (x *begunBelow) take(tli lsn.TimelineID) {
 	x.t.Helper()
 	g := x.wal[tli]
 	at := lsn.SegSize(1 << 20).Floor(max(g.Start(), g.History().Begin()))
-	if x.own = x.wal[3].HistoryFile(); tli == 2 {
-		if err := x.store.PutHistory(2, g.HistoryFile()); err != nil { // mirrorHistories does
+	if x.own = x.wal[x.right.timeline].HistoryFile(); tli > 1 && tli < x.right.timeline {
+		if err := x.store.PutHistory(tli, g.HistoryFile()); err != nil { // mirrorHistories does
 			x.t.Fatal(err)
 		}
 	}
 	if err := x.startStream(startPoint{tli, at}, x.right); err != nil {
 		x.t.Fatal(err)
 	}
+	end := g.End()
+	if fork, _, left := x.right.history.SwitchPoint(tli); left {
+		end = fork
+	}
 	for _, m := range g.Messages(at, nil) {
-		if err := x.store.AppendFrom(x.t.Context(), m.At, bytes.NewReader(m.Data), len(m.Data)); err != nil {
+		data := m.Data[:min(len(m.Data), int(max(end, m.At)-m.At))]
+		if err := x.store.AppendFrom(x.t.Context(), m.At, bytes.NewReader(data), len(data)); err != nil {
 			x.t.Fatal(err)
 		}
 	}

@@ -165,7 +165,8 @@ func (m *memStore) Promised() (p walstore.Promise) {
 
 func (m *memStore) SetPromised(p lsn.LSN) error {
 	m.locked(func() {
-		if was := (walstore.Promise{Timeline: m.had}); m.pos.Timeline != 0 && (p != m.promised || !was.Beyond(m.pos)) {
+		keeps := walstore.Promise{Timeline: m.had}.Beyond(m.pos) && p <= m.promised && p != lsn.Invalid
+		if m.pos.Timeline != 0 && !keeps {
 			m.had = m.pos.Timeline
 		}
 		m.promised = p

@@ -50,8 +50,9 @@ func (s *Store) Promised() Promise {
 
 // SetPromised makes the bound durable, by one fsync, as one of the WAL that is stored now. Raise it before more is
 // reported, lower it only to what has been. What is owed falls with it, and is paid once the store has flushed
-// as far. An unchanged bound of a later timeline than the stored one stays as it is, see [Promise.Beyond]. Any
-// goroutine may call it.
+// as far. A bound of a later timeline than the stored one, see [Promise.Beyond], stays one of that while it is not
+// raised: the rest was given up there. Where nothing is left it is one of the WAL that is stored. Any goroutine may
+// call it.
 func (s *Store) SetPromised(to lsn.LSN) error {
 	s.promised.mu.Lock()
 	defer s.promised.mu.Unlock()
@@ -63,7 +64,8 @@ func (s *Store) SetPromised(to lsn.LSN) error {
 	if next.Print.LSN > to {
 		next.Print = lsn.Print{}
 	}
-	if keeps := next.Beyond(pos) && was == to; pos.Timeline != 0 && !keeps { // an empty store keeps what it has lost
+	keeps := next.Beyond(pos) && to <= was && to != lsn.Invalid
+	if pos.Timeline != 0 && !keeps { // an empty store keeps what it has lost
 		next.Owes = s.owes(next, pos)
 		next.System, next.Timeline = id.System, pos.Timeline
 		switch owed := s.owedName(next.Print, to); {
