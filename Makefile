@@ -13,7 +13,7 @@ ROUNDS   ?=
 BASE     ?=
 
 # One package's tests may take this long, so that a hang shows its stacks; most take a few minutes.
-TEST_TIMEOUT := 24m
+TEST_TIMEOUT := 40m
 RACE_TIMEOUT := 60m
 
 # The version control stamp needs a repository that the builder owns, which CI's user often does not.
